@@ -1,0 +1,1 @@
+"""What every layer shares and no operation owns: errors, dtypes, argument checks."""

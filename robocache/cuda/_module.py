@@ -1,0 +1,46 @@
+"""The one place that names ``cupy.RawModule``: source text in, kernel functions out.
+
+``common.cuh`` is put in front of every topic's text instead of being included, so CuPy's disk cache, whose key holds
+the source but not our headers, can never serve a stale kernel. Nothing compiles before the first call.
+"""
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import cupy
+
+Macros = tuple[tuple[str, str], ...]
+
+# -fmad=false: a*b+c is fused only where a kernel says so, because equal bits on both backends are promised.
+OPTIONS = ("-std=c++17", "-fmad=false")
+
+_functions: dict[tuple[int, str, str, Macros], Any] = {}
+
+
+@cache
+def source(topic: str) -> str:
+    """Text that is compiled for a topic; the ``#line`` makes compile errors point at the file."""
+    folder = resources.files(__package__)
+    common = folder.joinpath("common.cuh").read_text("utf-8")
+    text = folder.joinpath(f"{topic}.cu").read_text("utf-8")
+    return f'#line 1 "common.cuh"\n{common}\n#line 1 "{topic}.cu"\n{text}'
+
+
+def options(macros: Macros) -> tuple[str, ...]:
+    """Compiler options of one variant."""
+    return OPTIONS + tuple(f"-D{name}={value}" for name, value in macros)
+
+
+@cache
+def _module(topic: str, macros: Macros) -> Any:
+    return cupy.RawModule(code=source(topic), options=options(macros), backend="nvrtc")
+
+
+def function(device: int, topic: str, name: str, macros: Macros = ()) -> Any:
+    """Kernel ``name`` of a topic on the current device (its id is ``device``), compiled on first use."""
+    key = (device, topic, name, macros)
+    found = _functions.get(key)
+    if found is None:
+        found = _functions[key] = _module(topic, macros).get_function(name)
+    return found

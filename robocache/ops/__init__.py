@@ -1,0 +1,1 @@
+"""The operations. The docstring of each is its specification; both backends answer to it."""
