@@ -1,3 +1,9 @@
 """RoboCache: multi-rate robot logs to aligned arrays, on the GPU through CuPy or on the CPU through Numba."""
 
+from ._core import errors
+from .ops.fusion import Fused, Stream, fuse_multimodal
+from .ops.trajectory import resample_trajectories
+
 __version__ = "0.1.0.dev0"
+
+__all__ = ["Fused", "Stream", "errors", "fuse_multimodal", "resample_trajectories"]

@@ -6,6 +6,7 @@ operation runs, and hands results back in the framework of the first array. No f
 caller's own array proves that it is loaded already.
 """
 
+import math
 import sys
 import warnings
 from typing import Any
@@ -115,10 +116,8 @@ class Call:
         return cupy
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        """Uninitialised, C-contiguous array that every framework can take over without a copy."""
-        if self.backend == "cuda":
-            return self.xp.empty(shape, dtype)
-        return aligned_empty(shape, dtype)
+        """Uninitialised, C-contiguous array that the caller's framework can take over without a copy."""
+        return aligned_empty(shape, dtype) if self.framework == "jax" and self.backend == "cpu" else self.xp.empty(shape, dtype)
 
     def give(self, array: Any) -> Any:
         """``array`` in the caller's framework, same memory. Call it inside the context: exports order streams there."""
@@ -170,7 +169,7 @@ def writable(name: str, out: Any) -> None:
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """NumPy array whose first byte is 64-byte aligned, so that JAX can take it without a copy."""
     dtype = np.dtype(dtype)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    nbytes = math.prod(shape) * dtype.itemsize
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes].view(dtype).reshape(shape)
@@ -225,9 +224,11 @@ def _from_torch(name: str, tensor: Any, call: Call) -> Any:
         raise ArgumentError(f"{name} requires grad, which RoboCache does not track; pass {name}.detach()")
     if tensor.layout != torch.strided:
         raise ArgumentError(f"{name} has layout {tensor.layout}; pass {name}.to_dense()")
-    if tensor.dtype == torch.bfloat16 and call.backend == "cpu":  # NumPy's DLPack does not know bfloat16
-        return np.from_dlpack(tensor.view(torch.int16)).view(dtypes.bfloat16)
-    return call.xp.from_dlpack(tensor)
+    if call.backend == "cuda":
+        return call.xp.from_dlpack(tensor)
+    if tensor.dtype == torch.bfloat16:  # NumPy has no bfloat16 of its own
+        return tensor.view(torch.int16).numpy().view(dtypes.bfloat16)
+    return tensor.numpy()  # as DLPack, but writable with every version of torch and NumPy
 
 
 def _plain(array: Any) -> Any:

@@ -41,6 +41,15 @@ def accumulator(dtype: np.dtype) -> np.dtype:
     return float64 if dtype == float64 else float32
 
 
+def promote(a: np.dtype, b: np.dtype) -> np.dtype:
+    """NumPy's common type; float32 or float64 where it has none because bfloat16 is involved."""
+    try:
+        return np.promote_types(a, b)
+    except TypeError:
+        wide = any(d not in HALF and d.itemsize > 2 for d in (a, b))
+        return float64 if wide else float32
+
+
 def names(dtypes: frozenset[np.dtype]) -> str:
     """Sorted, readable list for error messages."""
     return ", ".join(sorted(str(d) for d in dtypes))

@@ -1,0 +1,32 @@
+"""What the alignment backends take: one record per stream, everything checked, no framework arrays left."""
+
+from typing import Any, NamedTuple
+
+METHODS = ("nearest", "previous", "next", "linear")
+NEAREST, PREVIOUS, NEXT, LINEAR = range(4)
+
+HOLD, FILL, EXTRAPOLATE, REFUSE = range(4)  # what happens outside a row's range
+
+NO_LIMIT = -1  # tolerance or max_gap not given
+
+
+class Job(NamedTuple):
+    """One stream to bring onto the target times.
+
+    values is ``[B, S, D]`` (or packed ``[N, D]`` with ``offsets``), its last axis contiguous; times is a contiguous
+    ``[R, S]`` with R = 1 (shared) or B, or packed ``[N]``; lengths ``[B]`` and offsets ``[B + 1]`` are int64 or None;
+    out is ``[B, T, D]`` with its last axis contiguous. Times are int64, float64 or float32; latency, tolerance and
+    max_gap are of the same kind (int or float).
+    """
+
+    values: Any
+    times: Any
+    lengths: Any
+    offsets: Any
+    out: Any
+    method: int
+    outside: int
+    fill: Any
+    latency: Any
+    tolerance: Any
+    max_gap: Any

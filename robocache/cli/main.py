@@ -1,0 +1,44 @@
+"""The ``robocache`` command line: reads arguments, runs one subcommand, prints its report."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from .._core.errors import RoboCacheError
+from . import demo, doctor, selftest
+
+COMMANDS = {
+    "demo": (demo, "simulate a robot, align and voxelize what it records, and check the result against the truth"),
+    "doctor": (doctor, "look at this machine: versions, CuPy, driver, compiler, caches; say what to do"),
+    "selftest": (selftest, "run every operation here and compare with stored answers"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="robocache", description="Robot logs to aligned arrays and voxels.")
+    top.add_argument("--version", action="version", version=f"robocache {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+    for name, (module, text) in COMMANDS.items():
+        one = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        module.add_arguments(one)
+        one.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all well, 1 a check failed, 2 the call could not be carried out."""
+    args = parser().parse_args(argv)
+    module, _ = COMMANDS[args.command]
+    try:
+        report = module.run(args)
+    except RoboCacheError as error:
+        print(f"robocache {args.command}: {error}", file=sys.stderr)
+        return 2
+    try:
+        print(json.dumps(report.fields, indent=2) if args.json else report.text, flush=True)
+    except BrokenPipeError:  # `robocache doctor | head`
+        sys.stderr.close()
+    return 0 if report.ok else 1

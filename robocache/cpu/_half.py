@@ -1,0 +1,46 @@
+"""16-bit floats in Numba, which has no arithmetic for them: widen to float32, narrow with ties to even."""
+
+import numpy as np
+
+from ._jit import kernel
+
+
+@kernel(inline=True)
+def widen_bf16(x):
+    return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
+
+
+@kernel(inline=True)
+def narrow_bf16(a):
+    bits = np.float32(a).view(np.uint32)
+    rounded = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
+    nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    return np.uint16(quiet if nan else rounded)
+
+
+@kernel(inline=True)
+def widen_f16(x):
+    x = np.uint32(x)
+    # Exponent and mantissa moved into place are 2**112 too small; the product also normalises subnormals.
+    scale = np.uint32(0x77800000).view(np.float32)
+    magnitude = np.float32(np.uint32((x & np.uint32(0x7FFF)) << np.uint32(13)).view(np.float32) * scale)
+    finite = magnitude.view(np.uint32)
+    special = (x & np.uint32(0x7C00)) == np.uint32(0x7C00)
+    bits = np.uint32(finite | np.uint32(0x7F800000)) if special else finite
+    return np.uint32(bits | ((x & np.uint32(0x8000)) << np.uint32(16))).view(np.float32)
+
+
+@kernel(inline=True)
+def narrow_f16(a):
+    raw = np.float32(a).view(np.uint32)
+    bits = np.uint32(raw & np.uint32(0x7FFFFFFF))
+    sign = np.uint32((raw >> np.uint32(16)) & np.uint32(0x8000))
+    # Below 2**-14, adding 0.5 leaves the rounded subnormal in the low bits.
+    small = np.uint32(np.float32(bits.view(np.float32) + np.float32(0.5)).view(np.uint32) - np.uint32(0x3F000000))
+    odd = np.uint32((bits >> np.uint32(13)) & np.uint32(1))
+    normal = np.uint32(np.uint32(bits + np.uint32(0xC8000FFF) + odd) >> np.uint32(13))
+    half = small if bits < np.uint32(0x38800000) else normal
+    half = np.uint32(0x7C00) if bits >= np.uint32(0x477FF000) else half  # 65520 and above round to infinity
+    half = np.uint32(0x7E00) if bits > np.uint32(0x7F800000) else half
+    return np.uint16(half | sign)

@@ -1,0 +1,115 @@
+"""Target times for fusion: an evenly spaced grid over the time the streams share, or the stamps of one stream."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .._core import checks, dtypes
+from .._core.errors import ArgumentError, DataError
+from ._streams import Arranged
+
+NAT = np.iinfo(np.int64).min
+
+
+def follow(stream: Arranged, name: str, latency: Any, xp: Any) -> Any:
+    """True capture times of one stream; padding becomes NaT or NaN, so that it is invalid everywhere."""
+    if stream.offsets is not None:
+        raise ArgumentError(f"target_times={name!r} is packed and has no common length; give an array or rate=")
+    times = stream.times - stream.times.dtype.type(latency) if latency else stream.times
+    if stream.lengths is None:
+        return times
+    real = xp.arange(times.shape[1]) < stream.lengths[:, None]
+    return xp.where(real, times, _nothing(times.dtype))
+
+
+def even(streams: list[Arranged], latencies: list[Any], rate: Any, start: Any, stop: Any, rows: int, xp: Any) -> Any:
+    """``start + k / rate`` up to ``stop``, both included, without drift: every stamp is rounded once.
+
+    What is not given comes from the streams: the latest first and the earliest last stamp of each row, read back from
+    the device. # synchronizes
+    """
+    time = streams[0].times.dtype
+    frequency = Fraction(checks.positive("rate", rate)).limit_denominator(1_000_000)
+    if frequency == 0:
+        raise ArgumentError(f"rate={rate!r} is below a millionth of a hertz")
+    first, last = np.full(rows, start, time if start is not None else object), np.full(rows, stop, object)
+    if start is None or stop is None:
+        shared = _shared(streams, latencies, rows, xp)
+        first = shared[0] if start is None else first
+        last = shared[1] if stop is None else last
+    convert = int if time == dtypes.int64 else float
+    spans = [
+        None if _missing(a) or _missing(b) or b < a else (convert(a), convert(b)) for a, b in zip(first, last, strict=True)
+    ]
+    if rows and not any(spans):
+        raise DataError("the streams share no time: the latest first stamp lies after the earliest last one; give start and stop")
+    counts = [0 if span is None else _steps(span, frequency) for span in spans]
+    grid = np.full((rows, max(counts, default=0)), _nothing(time), time)
+    for b, (span, n) in enumerate(zip(spans, counts, strict=True)):
+        if span is not None:
+            grid[b, :n] = span[0] + _ticks(n, frequency, time)
+    return xp.asarray(grid)
+
+
+def _ticks(n: int, frequency: Fraction, time: np.dtype) -> np.ndarray:
+    """``k / rate`` for n ticks, in integer nanoseconds rounded to nearest or in float64 seconds."""
+    k = np.arange(n, dtype=np.int64)
+    if time != dtypes.int64:
+        return k * float(frequency.denominator) / float(frequency.numerator)
+    period = 1_000_000_000 * frequency.denominator
+    if n * period * 2 > 2**63 - 1:
+        raise ArgumentError("the grid is too long for exact int64 arithmetic; use a rounder rate or shorter episodes")
+    return (2 * k * period + frequency.numerator) // (2 * frequency.numerator)
+
+
+def _steps(span: tuple[Any, Any], frequency: Fraction) -> int:
+    """Ticks from start to stop, both included."""
+    if isinstance(span[0], int):
+        return int((span[1] - span[0]) * frequency // 1_000_000_000) + 1
+    count = math.floor((span[1] - span[0]) * float(frequency))
+    return count + (2 if span[0] + (count + 1) / float(frequency) <= span[1] else 1)
+
+
+def _shared(streams: list[Arranged], latencies: list[Any], rows: int, xp: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Latest first and earliest last true capture time of every row, on the host."""
+    firsts, lasts = [], []
+    for stream, latency in zip(streams, latencies, strict=True):
+        ends = [np.broadcast_to(_host(e).astype(stream.times.dtype), rows) for e in _ends(stream, xp)]
+        missing = _missing(ends[0]) | _missing(ends[1])
+        firsts.append(np.where(missing, _nothing(stream.times.dtype), ends[0] - stream.times.dtype.type(latency)))
+        lasts.append(np.where(missing, _nothing(stream.times.dtype), ends[1] - stream.times.dtype.type(latency)))
+    gone = np.any([_missing(f) for f in firsts], axis=0)
+    nothing = _nothing(firsts[0].dtype)
+    return np.where(gone, nothing, np.max(firsts, axis=0)), np.where(gone, nothing, np.min(lasts, axis=0))
+
+
+def _ends(stream: Arranged, xp: Any) -> tuple[Any, Any]:
+    """First and last stamp of every row, on the device; NaT or NaN for rows without samples."""
+    times, total = stream.times, stream.times.shape[-1]
+    nothing = _nothing(times.dtype)
+    if not total:
+        empty = xp.full(times.shape[0] if stream.offsets is None else stream.offsets.shape[0] - 1, nothing, times.dtype)
+        return empty, empty
+    if stream.offsets is not None:
+        begin, end = stream.offsets[:-1], stream.offsets[1:]
+        first, last = times[xp.clip(begin, 0, total - 1)], times[xp.clip(end - 1, 0, total - 1)]
+        return xp.where(end > begin, first, nothing), xp.where(end > begin, last, nothing)
+    if stream.lengths is None:
+        return times[:, 0], times[:, -1]
+    row = xp.arange(stream.lengths.shape[0]) if times.shape[0] > 1 else 0
+    last = times[row, xp.clip(stream.lengths - 1, 0, total - 1)]
+    return xp.where(stream.lengths > 0, times[:, 0], nothing), xp.where(stream.lengths > 0, last, nothing)
+
+
+def _host(array: Any) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def _nothing(time: np.dtype) -> Any:
+    return NAT if time == dtypes.int64 else np.nan
+
+
+def _missing(t: Any) -> Any:
+    return (t != t) | (t == NAT)

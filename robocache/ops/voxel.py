@@ -1,0 +1,379 @@
+"""Points to voxels: a set of occupied ones, or a dense grid."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import interop
+from .._core import checks, dtypes
+from .._core.errors import ArgumentError, DataError, ShapeError
+from . import _voxel_args as args
+from ._dispatch import twin
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Occupied voxels of one cloud or of several, all arrays in the framework and on the device of the points.
+
+    Attributes
+    ----------
+    coords : array [M, 3], int32
+        Cell of each voxel in the order x, y, z.
+    features : array [M, F], or dict of them
+        What ``reduce`` asked for; a dict by its names if it was a tuple.
+    counts : array [M], int32
+        Points in each voxel.
+    inverse : array, int64
+        Voxel of each point, in the shape of the points without their last axis; -1 for points in no voxel.
+    offsets : array [B + 1], int64
+        Voxels of cloud ``b`` are ``offsets[b]:offsets[b + 1]``; ``[0, M]`` for a single cloud.
+    dropped : array [B] or [], int64
+        Points of each cloud that lie outside or are not finite; padding does not count.
+    num_voxels, found : array [], int64
+        Voxels in the arrays, and voxels there would be without ``max_voxels``.
+    voxel_size, origin : tuple of float
+        What the cells were made with.
+    """
+
+    coords: Any
+    features: Any
+    counts: Any
+    inverse: Any
+    offsets: Any
+    dropped: Any
+    num_voxels: Any
+    found: Any
+    voxel_size: tuple[float, float, float] = field(repr=False)
+    origin: tuple[float, float, float] = field(repr=False)
+
+    def centers(self) -> Any:
+        """Centre of each voxel, float64 [M, 3]; NaN in rows that ``max_voxels`` padded."""
+        call, (coords, counts) = interop.receive(coords=self.coords, counts=self.counts)
+        with call:
+            centers = call.empty(tuple(coords.shape), dtypes.float64)
+            for axis in range(3):
+                middle = (coords[:, axis] + 0.5) * self.voxel_size[axis] + self.origin[axis]
+                centers[:, axis] = call.xp.where(counts > 0, middle, np.nan)
+            return call.give(centers)
+
+
+def voxelize(
+    points: Any,
+    features: Any = None,
+    *,
+    voxel_size: Any = 0.05,
+    bounds: Any = None,
+    origin: Any = 0.0,
+    reduce: Any = "mean",
+    lengths: Any = None,
+    offsets: Any = None,
+    outside: str = "drop",
+    order: str = "sorted",
+    max_voxels: int | None = None,
+    check: str = "auto",
+) -> Voxels:
+    """Group points by the voxel they lie in, and reduce each group.
+
+    Parameters
+    ----------
+    points : array [N, C], or [B, N, C] for B clouds
+        Columns x, y, z, then any others; float16, bfloat16, float32 or float64. With ``offsets``, the clouds lie one
+        after the other in [N, C].
+    features : array [N], [N, F], [B, N] or [B, N, F], optional
+        What is reduced; floats, booleans or integers (of 64 bits only by max and min). Default: all columns of
+        ``points``.
+    voxel_size : float or (x, y, z)
+        Edges of a voxel, in the unit of the points.
+    bounds : (x0, y0, z0, x1, y1, z1) or two corners, optional
+        Only cells between them count, and the lower one is the origin. They must hold a whole number of voxels.
+    origin : float or (x, y, z)
+        Corner of cell (0, 0, 0) when there are no bounds.
+    reduce : {"mean", "sum", "max", "min"} or a tuple of them
+        How the features of a voxel become one.
+    lengths : array [B], int32 or int64, optional
+        Points of each padded cloud that are real.
+    offsets : array [B + 1], int32 or int64, optional
+        Cloud ``b`` is ``points[offsets[b]:offsets[b + 1]]``; points before the first offset or from the last one on
+        are padding.
+    outside : {"drop", "clamp", "raise"}
+        Points outside the bounds, or outside int32 cells, are left out, moved to the border cell (bounds are needed),
+        or an error (# synchronizes on the GPU). NaN and infinite points are never moved.
+    order : {"sorted", "first"}
+        Voxels by cloud and then by x, y, z, or by their first points.
+    max_voxels : int, optional
+        Rows of the result, used or not. Nothing synchronizes then, and a CUDA graph can capture the call.
+    check : {"auto", "strict", "none"}
+        "strict" waits for the GPU and raises what its kernels found wrong; the others leave it to the next call,
+        which warns.
+
+    Returns
+    -------
+    Voxels
+        Its attributes say what it holds. With ``max_voxels``, rows past ``num_voxels`` have coords -1, counts 0 and
+        features 0.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DTypeError, DeviceError
+        An option, a shape, a type or a device does not fit.
+    DataError
+        Extents point outside the array (CPU); points lie outside and ``outside="raise"``; the cells between the
+        outermost points number 2**63 or more.
+
+    Notes
+    -----
+    The cell of a point is ``floor((p - origin) / voxel_size)``: one IEEE subtraction and one division in the type of
+    the points (float32 for 16-bit ones), to which origin and voxel_size are rounded first, so cells are half-open and
+    the same on every machine. A NaN, infinite or too distant point fails before any integer is made of it.
+
+    Sums do not depend on the order of the points, and CPU, GPU and every run give the same bits. Each voxel and
+    channel adds 64-bit integers in units of ``2**(e + len(n) - 61)``, where ``2**e`` is above every \\|f\\| (and at
+    least 2**-960), n the points of the voxel and len the bits of n. The error of a sum is at most
+    ``n * max|f| * 2**(len(n) - 61)``, that of float64 for small groups even far from the origin, plus the rounding
+    to float64 and from there to the result's type (16-bit types by way of float32). A mean divides before that.
+    Integers are added without error. A voxel's sum is NaN if it holds NaN or both infinities. Max and min pass NaN
+    on and put -0 below +0. A voxel may hold 2**31 - 1 points.
+
+    Floats keep their type; sums of integers and booleans are int64, means float64, max and min keep the type.
+    Without ``max_voxels`` the number of voxels must reach the host. # synchronizes once on the GPU
+    With it, voxels past the limit are left out, with inverse -1: a DataWarning on the CPU, a fault reported by the
+    next call (or by ``check="strict"``) on the GPU. On a GPU wrong extents are reported in the same way, and never
+    read past the array. Empty clouds and no points at all give empty arrays. Broadcast and strided points are fine.
+    A captured call keeps its scratch memory for the life of the process; keep the result as long as the graph.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robocache.ops.voxel import voxelize
+    >>> points = np.array([[0.1, 0.1, 0.1], [0.3, 0.1, 0.1], [-0.1, 0.1, 0.1]], np.float32)
+    >>> voxels = voxelize(points, voxel_size=0.5)
+    >>> voxels.coords
+    array([[-1,  0,  0],
+           [ 0,  0,  0]], dtype=int32)
+    >>> voxels.features
+    array([[-0.1,  0.1,  0.1],
+           [ 0.2,  0.1,  0.1]], dtype=float32)
+    >>> voxels.inverse
+    array([1, 1, 0])
+    """
+    # Validate.
+    kinds = args.reductions(reduce, args.REDUCTIONS)
+    _options(outside, check)
+    checks.choice("order", order, ("sorted", "first"))
+    if max_voxels is not None and (not isinstance(max_voxels, (int, np.integer)) or max_voxels < 0):
+        raise ArgumentError(f"max_voxels={max_voxels!r} must be a whole number, zero or more, or None")
+    call, (given, values, lengths, offsets) = interop.receive(
+        points=points, features=features, lengths=lengths, offsets=offsets
+    )
+    native, rows = args.points_rows(given, lengths, offsets)
+    feature = args.feature_rows(given if values is None else values, given, kinds)
+    grid = args.grid(given.dtype, bounds, voxel_size, None, origin, outside == "clamp")
+    if grid.shape is not None:
+        args.numbering(grid.shape, rows.clouds)
+
+    # Dispatch.
+    with call:
+        limit = None if max_voxels is None else int(max_voxels)
+        found = twin(call.backend, "voxel").voxelize(
+            native, feature, rows, grid, kinds, order, limit, call.empty, check == "strict"
+        )
+        if outside == "raise":
+            _refuse_dropped(found["dropped"])
+
+        # Restore shape.
+        single = given.ndim == 2 and offsets is None
+        flat = values is not None and values.ndim == given.ndim - 1
+        outs = [call.give(out[:, 0] if flat else out) for out in found["features"]]
+        return Voxels(
+            coords=call.give(found["coords"]),
+            features=outs[0] if isinstance(reduce, str) else dict(zip(kinds, outs, strict=True)),
+            counts=call.give(found["counts"]),
+            inverse=call.give(found["inverse"].reshape(given.shape[:-1])),
+            offsets=call.give(found["offsets"]),
+            dropped=call.give(found["dropped"].reshape(()) if single else found["dropped"]),
+            num_voxels=call.give(found["kept"]),
+            found=call.give(found["found"]),
+            voxel_size=grid.size,
+            origin=grid.origin,
+        )
+
+
+def voxel_grid(
+    points: Any,
+    features: Any = None,
+    *,
+    bounds: Any,
+    voxel_size: Any = None,
+    shape: Any = None,
+    reduce: Any = "occupancy",
+    lengths: Any = None,
+    offsets: Any = None,
+    outside: str = "drop",
+    fill: Any = 0,
+    channels: str = "last",
+    out: Any = None,
+    return_dropped: bool = False,
+    check: str = "auto",
+) -> Any:
+    """Put points into a dense grid of voxels.
+
+    Parameters
+    ----------
+    points, features, lengths, offsets, outside, check
+        As in :func:`voxelize`.
+    bounds : (x0, y0, z0, x1, y1, z1) or two corners
+        What the grid covers; the upper bounds lie outside.
+    voxel_size : float or (x, y, z), optional
+        Edges of a voxel; the bounds must hold a whole number of them. Give this or ``shape``.
+    shape : int or (X, Y, Z), optional
+        Cells of the grid.
+    reduce : {"occupancy", "count", "density", "mean", "sum", "max", "min"} or a tuple of them
+        What a cell says: whether a point is there (bool), how many (int32), their share of all points of the cloud
+        (float32; 0 for an empty cloud), or their features reduced. Several share their passes over the points.
+    fill : number
+        What mean, sum, max and min say of an empty cell.
+    channels : {"last", "first"}
+        Where the axis of the features goes.
+    out : array, or tuple of arrays for a tuple ``reduce``, optional
+        Where to write: C-contiguous, of the shape and type of the result, on the device of the points.
+    return_dropped : bool
+        Whether to return the points of each cloud that were left out, too.
+
+    Returns
+    -------
+    array [X, Y, Z] or [B, X, Y, Z]
+        For reduced features [..., X, Y, Z, F], or [..., F, X, Y, Z] with channels first; no F if ``features`` has no
+        axis of channels. ``out`` itself if given, a tuple if ``reduce`` is one.
+    dropped : array [B] or [], int64
+        Only with ``return_dropped``. Given points outside the bounds or not finite.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DTypeError, DeviceError
+        An option, a shape, a type or a device does not fit.
+    DataError
+        Extents point outside the array (CPU); points lie outside and ``outside="raise"``.
+    MemoryLimitError
+        The result would not fit into free memory; nothing has been allocated then.
+
+    Notes
+    -----
+    Cells, accuracy, determinism, types, NaN and extents are as in :func:`voxelize`. Nothing synchronizes, but for
+    ``outside="raise"`` and ``check="strict"``, and a CUDA graph can capture the call. Occupancy or count cost one
+    pass over the points and one over the grid. The largest value of a cell may be negative: ``fill`` is not a
+    candidate. Booleans count as 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robocache.ops.voxel import voxel_grid
+    >>> points = np.array([[0.1, 0.1, 0.1], [0.3, 0.1, 0.1], [0.9, 0.1, 0.1]], np.float32)
+    >>> voxel_grid(points, bounds=(0, 0, 0, 1, 1, 1), shape=2, reduce="count")[:, 0, 0]
+    array([2, 1], dtype=int32)
+    >>> voxel_grid(points, points[:, 0], bounds=(0, 0, 0, 1, 1, 1), shape=2, reduce="max")[:, 0, 0]
+    array([0.3, 0.9], dtype=float32)
+    """
+    # Validate.
+    kinds = args.reductions(reduce, args.DENSE + args.REDUCTIONS)
+    _options(outside, check)
+    checks.choice("channels", channels, ("last", "first"))
+    if (voxel_size is None) == (shape is None):
+        raise ArgumentError("give exactly one of voxel_size and shape")
+    if bounds is None:
+        raise ArgumentError("bounds=None; a dense grid needs bounds")
+    several = not isinstance(reduce, str)
+    targets = _targets(out, kinds, several)
+    call, (given, values, lengths, offsets, *natives) = interop.receive(
+        points=points, features=features, lengths=lengths, offsets=offsets, **targets
+    )
+    native, rows = args.points_rows(given, lengths, offsets)
+    grid = args.grid(given.dtype, bounds, voxel_size, shape, None, outside == "clamp")
+    single = given.ndim == 2 and offsets is None
+    leading = (*(() if single else (rows.clouds,)), *(grid.shape or ()))
+    feature, shapes = None, [leading] * len(kinds)
+    types = [{"occupancy": dtypes.boolean, "count": dtypes.int32, "density": dtypes.float32}.get(k) for k in kinds]
+    numbers = (0.0, 0)
+    if any(kind in args.REDUCTIONS for kind in kinds):
+        feature = args.feature_rows(given if values is None else values, given, kinds)
+        flat = values is not None and values.ndim == given.ndim - 1
+        shapes = [_with_channels(leading, feature, k, channels, flat) for k in kinds]
+        numbers = args.fill_value(fill, kinds, feature.dtype)
+
+    # Dispatch.
+    with call:
+        module = twin(call.backend, "voxel")
+        types = [module.result_dtype(k, feature.dtype) if t is None else t for k, t in zip(kinds, types, strict=True)]
+        _require_room(call, rows, kinds, shapes, types, feature, out is not None)
+        if out is None:
+            natives = [call.empty(size, dtype) for size, dtype in zip(shapes, types, strict=True)]
+        else:
+            _check_targets(targets, natives, shapes, types)
+        dropped = call.empty((rows.clouds,), dtypes.int64) if return_dropped or outside == "raise" else None
+        module.voxel_grid(
+            native, feature, rows, grid, kinds, tuple(natives), numbers, channels == "first", dropped, check == "strict"
+        )
+        if outside == "raise":
+            _refuse_dropped(dropped)
+
+        # Restore shape.
+        results = tuple(targets.values()) if out is not None else tuple(call.give(array) for array in natives)
+        result = results if several else results[0]
+        if not return_dropped:
+            return result
+        return result, call.give(dropped.reshape(()) if single else dropped)
+
+
+voxelize_point_cloud = voxel_grid
+
+
+def _options(outside: str, check: str) -> None:
+    checks.choice("outside", outside, args.OUTSIDE)
+    checks.choice("check", check, args.CHECKS)
+
+
+def _refuse_dropped(dropped: Any) -> None:
+    total = int(dropped.sum())  # synchronizes
+    if total:
+        raise DataError(f"{total} points lie outside the grid or are not finite, and outside='raise'")
+
+
+def _with_channels(leading: tuple[int, ...], feature: Any, kind: str, channels: str, flat: bool) -> tuple[int, ...]:
+    if kind not in args.REDUCTIONS or flat:
+        return leading
+    if channels == "last":
+        return (*leading, feature.shape[2])
+    return (*leading[:-3], feature.shape[2], *leading[-3:])
+
+
+def _targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:
+    if out is None:
+        return {}
+    outs = tuple(out) if several and isinstance(out, (tuple, list)) else (out,)
+    if len(outs) != len(kinds):
+        raise ArgumentError(f"out holds {len(outs)} arrays but reduce names {len(kinds)}; give one for each")
+    names = [f"out[{i}]" for i in range(len(outs))] if several else ["out"]
+    for name, target in zip(names, outs, strict=True):
+        interop.writable(name, target)
+    return dict(zip(names, outs, strict=True))
+
+
+def _check_targets(targets: dict[str, Any], natives: list[Any], shapes: list[Any], types: list[Any]) -> None:
+    for name, native, shape, dtype in zip(targets, natives, shapes, types, strict=True):
+        if tuple(native.shape) != tuple(shape):
+            raise ShapeError(f"{name} has shape {tuple(native.shape)}; expected {tuple(shape)}")
+        checks.dtype(name, native, frozenset({dtype}), "Allocate it so, or leave it out")
+        if not native.flags.c_contiguous:
+            raise ArgumentError(f"{name} is not C-contiguous; pass a contiguous array, or leave it out")
+
+
+def _require_room(
+    call: Any, rows: Any, kinds: tuple[str, ...], shapes: list[Any], types: list[Any], feature: Any, given: bool
+) -> None:
+    sizes = [int(np.prod(s, dtype=object)) for s in shapes]
+    needed = 0 if given else sum(n * t.itemsize for n, t in zip(sizes, types, strict=True))
+    slots = max((n for n, kind in zip(sizes, kinds, strict=True) if kind in args.REDUCTIONS), default=0)
+    if feature is not None:  # an accumulator a reduction, an exponent a sum, a count a cell, a cell a point
+        accumulators = len({"sum" if kind in ("sum", "mean") else kind for kind in kinds if kind in args.REDUCTIONS})
+        needed += slots * (8 * accumulators + 4) + 4 * slots // max(feature.shape[2], 1) + 8 * rows.total
+    args.require_memory(call, needed, f"voxel_grid of shape {tuple(shapes[0])}")
