@@ -57,6 +57,8 @@ def cuda() -> tuple[Backend | None, str]:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
+        if getattr(error, "name", None) == "cupy":
+            return None, "CuPy is not installed"
         return None, f"CuPy cannot be imported ({first_line(error)})"
     try:
         count = cupy.cuda.runtime.getDeviceCount()

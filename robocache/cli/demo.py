@@ -92,7 +92,7 @@ def _follow(backend: Backend, sensors: list[Sensor], stages: list[dict[str, Any]
     """Joint positions at the instants of the camera frames, one row for each frame."""
     camera, joints = (next(s for s in sensors if s.name == name) for name in ("camera", "joints"))
     given = [backend.put(a) for a in (joints.values, joints.stamps - joints.latency, camera.captured)]
-    options = {"max_gap": joints.max_gap, "return_valid": True}
+    options: dict[str, Any] = {"max_gap": joints.max_gap, "return_valid": True}
     (values, valid), seconds = backend.median(lambda: rc.resample_trajectories(*given, **options))
     stages.append(_stage("resample_trajectories", "joints at camera frames", values.shape, seconds))
     found = demo_checks.aligned(joints, camera.captured, backend.get(values), backend.get(valid))

@@ -49,7 +49,7 @@ def aligned(sensor: Sensor, times: np.ndarray, values: np.ndarray, valid: np.nda
     share = float((error / allowed[expected]).max(initial=0))
     masks = bool((valid == expected).all())
     flagged = int((~expected).sum())
-    text = f"error {error.max(initial=0):.2g}, {share:.0%} of the bound; {flagged} of {len(times)} flagged as lost"
+    text = f"error {error.max(initial=0):.2g}, {share:.1%} of the bound; {flagged} of {len(times)} flagged as lost"
     text += "" if masks else f", but {int((valid != expected).sum())} flags are wrong"
     text += "" if copied else ", but some are not the recorded samples"
     numbers = {"max_error": float(error.max(initial=0)), "share_of_bound": share, "flagged": flagged}
@@ -98,7 +98,8 @@ def float32_stamps(sensors: list[Sensor]) -> dict[str, Any]:
     by_name = {sensor.name: sensor for sensor in sensors}
     force, joints = by_name["force"], by_name["joints"]
     coarse = (force.stamps / 1e9).astype(np.float32)
-    between = (joints.captured[:-1] + joints.captured[1:]) // 2
+    gaps = np.diff(joints.captured)
+    between = (joints.captured[:-1] + gaps // 2)[gaps <= (joints.max_gap or 0)]
     truth = joints.signal.at(between)
     narrow = [(times / 1e9).astype(np.float32) for times in (between, joints.captured)]
     exact = [(times - joints.captured[0]).astype(np.float64) for times in (between, joints.captured)]

@@ -35,7 +35,7 @@ def _joint(axes: Any, joints: Sensor, index: int, fused: dict[str, Any], zero: i
     """One joint around its first burst of lost samples."""
     gaps = np.diff(joints.captured)
     centre = joints.captured[np.argmax(gaps)] + gaps.max() // 2
-    near = slice(centre - 200_000_000, centre + 200_000_000)
+    near = slice(centre - 500_000_000, centre + 500_000_000)
     fine = np.arange(near.start, near.stop, 1_000_000)
     axes.plot((fine - zero) / 1e9, joints.signal.at(fine)[:, 0], color="0.75", lw=4, label="truth")
     raw = (joints.captured >= near.start) & (joints.captured <= near.stop)
@@ -69,4 +69,8 @@ def _heights(figure: Any, axes: Any, counts: np.ndarray, bounds: Any, size: floa
     height = np.where(filled.any(axis=2), z0 + (top + 0.5) * size, np.nan)
     shown = axes.imshow(height.T, origin="lower", extent=(x0, x1, y0, y1), cmap="viridis")
     figure.colorbar(shown, ax=axes, label="highest filled cell in m", shrink=0.8)
-    axes.set(xlabel="x in m", ylabel="y in m", title=f"Table top from the depth camera, {size * 100:g} cm voxels")
+    axes.set(
+        xlabel="x in m",
+        ylabel="y in m",
+        title=f"Table top from the depth camera, {size * 100:g} cm voxels (white: unseen)",
+    )

@@ -183,7 +183,8 @@ def _device(cupy: Any, index: int) -> Finding:
     capability = facts["major"] * 10 + facts["minor"]
     text = f"{facts['name'].decode()}, compute capability {facts['major']}.{facts['minor']}, "
     text += f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-    architectures = getattr(cupy.cuda.nvrtc, "getSupportedArchs", tuple)()
+    supported = getattr(cupy.cuda.nvrtc, "getSupportedArchs", None)
+    architectures = supported() if supported else ()
     if architectures and capability not in architectures:
         remedy = "python3 -m pip install --upgrade nvidia-cuda-nvrtc-cu12 (CUDA 13: nvidia-cuda-nvrtc)"
         return Finding(f"gpu {index}", WARN, f"{text}; NVRTC here cannot target sm_{capability}", remedy)

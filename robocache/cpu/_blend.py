@@ -102,7 +102,7 @@ def blend(job: Job, index: Any, weight: Any, real: Any) -> None:
         values = np.zeros((1, 1, values.shape[2]), values.dtype)  # nothing is read: every index is -1
     dtype = values.dtype
     raw = RAW[dtype.itemsize] if dtype in dtypes.HALF or dtype not in dtypes.FLOATING else dtype
-    fill = np.array(job.fill, dtype).view(raw)[()]
+    fill = np.asarray(job.fill, dtype).view(raw)[()]
     flat, base, strides = _flat(values, raw, write=False)
     out, origin, places = _flat(job.out, raw, write=True)
     if job.offsets is not None:
@@ -125,11 +125,15 @@ def _flat(array: Any, raw: Any, write: bool) -> tuple[Any, int, tuple[int, int, 
 
     One specialisation then serves every layout; the third "stride" is the number of features, which are contiguous.
     """
-    low = [slice(None, None, -1) if s < 0 else slice(None) for s in array.strides]
-    ascending = array[tuple(low)]
-    size = array.itemsize
-    reach = 1 + sum((n - 1) * s // size for n, s in zip(ascending.shape, ascending.strides, strict=True))
-    memory = np.lib.stride_tricks.as_strided(ascending, (reach,), (size,), writeable=write).view(raw)
+    size, strides = array.itemsize, array.strides
+    if array.flags.c_contiguous:
+        memory, base = array.reshape(-1), 0
+    else:
+        low = tuple(slice(None, None, -1) if s < 0 else slice(None) for s in strides)
+        ascending = array[low]
+        reach = 1 + sum((n - 1) * s // size for n, s in zip(ascending.shape, ascending.strides, strict=True))
+        memory = np.lib.stride_tricks.as_strided(ascending, (reach,), (size,), writeable=write)
+        base = sum((n - 1) * -s // size for n, s in zip(array.shape, strides, strict=True) if s < 0)
+    memory = memory.view(raw)
     memory.flags.writeable = write
-    base = sum((n - 1) * -s // size for n, s in zip(array.shape, array.strides, strict=True) if s < 0)
-    return memory, base, (array.strides[0] // size, array.strides[1] // size, array.shape[2])
+    return memory, base, (strides[0] // size, strides[1] // size, array.shape[2])

@@ -8,7 +8,7 @@ several times the compile time, and a barrier of theirs can take longer than a s
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numba
@@ -45,21 +45,22 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
-def split(function: Callable[..., Any], total: int, nbytes: int, *args: Any) -> None:
-    """Run ``function(start, stop, *args)`` over ``range(total)``; on several threads when ``nbytes`` is large."""
+def split(function: Callable[..., Any], total: int, nbytes: int, *args: Any) -> list[Any]:
+    """Run ``function(start, stop, *args)`` over ``range(total)``, on several threads when ``nbytes`` is large.
+
+    Returns what each share returned, in order.
+    """
     count = 1 if nbytes < SERIAL_BYTES else min(threads(), total)
     if count <= 1:
-        function(0, total, *args)
-        return
+        return [function(0, total, *args)]
     edges = [total * i // count for i in range(count + 1)]
     pool = _threads()
     others = [pool.submit(function, a, b, *args) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
     try:
-        function(edges[0], edges[1], *args)
+        mine = function(edges[0], edges[1], *args)
     finally:
-        failures = [error for other in others if (error := other.exception()) is not None]
-    if failures:
-        raise failures[0]
+        wait(others)  # their arguments must outlive them, also when this share raised
+    return [mine, *(other.result() for other in others)]
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -1,33 +1,27 @@
-"""Bracketing samples, weight, validity and age of every target time."""
+"""Order of the stamps, and bracketing sample, weight, validity and age of every target time."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import jobs
+from .._core import dtypes, jobs
 from .._core.jobs import Job
 from ._jit import kernel, split
 
 NEAREST, PREVIOUS, NEXT, LINEAR = jobs.NEAREST, jobs.PREVIOUS, jobs.NEXT, jobs.LINEAR
 FILL, EXTRAPOLATE = jobs.FILL, jobs.EXTRAPOLATE
 NAT = np.iinfo(np.int64).min
+CHUNK = 1024  # targets one share of work covers, with as large a part of the row's stamps to check
+EMPTY = np.empty(0, np.int64)
 
 
-@kernel()
-def check_rows(times, begins, counts, coarse_check):
-    """(row, sample) of the first fault or (-1, -1), and whether float32 stamps are too coarse."""
-    coarse = False
-    for b in range(begins.size):
-        start, n = begins[b], counts[b]
-        for i in range(n):
-            t = times[start + i]
-            if not _proper(t) or (i > 0 and not (times[start + i - 1] <= t)):
-                return b, i, coarse
-            if coarse_check and i > 0:
-                step = np.float64(t) - np.float64(times[start + i - 1])
-                reach = max(abs(np.float64(t)), abs(np.float64(times[start + i - 1])))
-                coarse |= step > 0 and reach * 2.0**-24 > step / 100
-    return -1, -1, coarse
+class Report(NamedTuple):
+    """Targets outside their row, the first faulty (row, sample) or (-1, -1), and whether stamps are too coarse."""
+
+    outside: int
+    row: int
+    sample: int
+    coarse: bool
 
 
 @kernel(inline=True)
@@ -55,8 +49,8 @@ def _within(gap, limit):
 
 
 @kernel(inline=True)
-def _signed(q, t, like):
-    """``q - t`` as an age, saturating for integers."""
+def _age(q, t):
+    """``q - t``, saturating for integers."""
     if isinstance(q, np.int64):
         if q >= t:
             return np.int64(min(np.uint64(q) - np.uint64(t), np.uint64(0x7FFFFFFFFFFFFFFF)))
@@ -72,9 +66,15 @@ def _no_age(q):
 
 
 @kernel(inline=True)
-def _upper(times, start, n, q):
-    """First of the n samples whose stamp is above q."""
+def _upper(times, start, n, q, hint):
+    """First of the n samples whose stamp is above q; ``hint`` is where the last target ended, since most rise."""
     low, high = np.int64(0), np.int64(n)
+    if 0 < hint <= n and times[start + hint - 1] <= q:
+        low, step = hint, np.int64(1)
+        while low + step < n and times[start + low + step - 1] <= q:
+            low += step
+            step *= 2
+        high = min(np.int64(n), low + step)
     while low < high:
         middle = (low + high) >> 1
         if times[start + middle] <= q:
@@ -98,78 +98,111 @@ def _lower(times, start, n, q):
 
 
 @kernel()
+def _first_fault(times, start, low, high, coarse_check):
+    """First sample in [low, high) out of order or not finite, or -1; and whether float32 stamps are too coarse."""
+    coarse = False
+    for i in range(low, high):
+        t = times[start + i]
+        if not _proper(t) or (i > 0 and not (times[start + i - 1] <= t)):
+            return i, coarse
+        if coarse_check and i > 0:
+            step = np.float64(t) - np.float64(times[start + i - 1])
+            reach = max(abs(np.float64(t)), abs(np.float64(times[start + i - 1])))
+            coarse |= step > 0 and reach * 2.0**-24 > step / 100
+    return np.int64(-1), coarse
+
+
+@kernel()
+def _bracket(times, o, n, q, raw, hint, method, outside, tolerance, max_gap):
+    """(sample or -1, weight towards the next, real, age, is outside, where the search ended) of one target."""
+    upper = _upper(times, o, n, q, hint)
+    single = n == 1
+    before = upper == 0
+    after = upper == n and q > times[o + n - 1]
+    if single or before or after:
+        i = np.int64(0) if (before or single) else np.int64(n - 1)
+        t = times[o + i]
+        age = _age(q, t)
+        apart = _gap(t, q) if before else _gap(q, t)
+        inside = (not before and not after) or (single and tolerance >= 0 and _within(apart, tolerance))
+        if inside or outside != EXTRAPOLATE or method != LINEAR or single:
+            return (i if inside or outside != FILL else np.int64(-1)), 0.0, inside, age, not inside, upper
+        j = _upper(times, o, n, t, 0) - 1 if before else _lower(times, o, n, t) - 1
+        if not 0 <= j < n - 1:  # all stamps are equal: there is no line to follow
+            return i, 0.0, False, age, True, upper
+        span = np.float64(_gap(times[o + j + 1], times[o + j]))
+        reach = -np.float64(_gap(times[o + j], q)) if before else np.float64(_gap(q, times[o + j]))
+        return j, reach / span, False, age, True, upper
+    i = upper - 1
+    past = _gap(q, times[o + i])
+    if past == 0:  # exact hit: the last sample of a run of equal stamps, the first for "next"
+        used = _lower(times, o, n, q) if method == NEXT else i
+        return used, 0.0, True, _age(q, times[o + i]), False, upper
+    ahead = _gap(times[o + upper], q)
+    bracket = _gap(times[o + upper], times[o + i])
+    used, apart, weight = i, past, 0.0
+    if method == NEXT or (method == NEAREST and ahead < past):
+        used, apart = upper, ahead
+    elif method == LINEAR:
+        weight = np.float64(past) / np.float64(bracket)
+        apart = min(past, ahead)
+    real = _within(bracket, max_gap) and _within(apart, tolerance)
+    return used, weight, real, _age(q, times[o + used]), False, upper
+
+
+@kernel()
 def _locate(
-    start, stop, times, begins, counts, first, targets, shift, method, outside, latency, tolerance, max_gap,
-    index, weight, real, age, misses,
+    start, stop, times, samples, time_row, lengths, offsets, check, targets, target_row, method, outside, latency,
+    tolerance, max_gap, index, weight, real, age,
 ):  # fmt: skip
-    steps = targets.shape[1]
-    for b in range(start, stop):
-        o, n = begins[b], counts[b]
-        row = b if shift else 0
-        for k in range(steps):
-            raw = targets[row, k]
-            index[b, k] = -1
-            weight[b, k] = 0.0
-            real[b, k] = False
-            age[b, k] = _no_age(raw)
-            if not _proper(raw) or n <= 0:
+    steps = index.shape[1]
+    shares = max(1, (steps + CHUNK - 1) // CHUNK)
+    misses, coarse = 0, False
+    for item in range(start, stop):
+        b, share = item // shares, item % shares
+        o, n, first = b * time_row, samples, np.int64(0)
+        if lengths.size:
+            n = lengths[b]
+        if offsets.size:
+            o, n, first = offsets[b], offsets[b + 1] - offsets[b], offsets[b]
+        if check > 0:
+            fault, worn = _first_fault(times, o, n * share // shares, n * (share + 1) // shares, check == 2)
+            coarse |= worn
+            if fault >= 0:
+                return misses, b, fault, coarse
+        hint = np.int64(0)
+        for k in range(share * CHUNK, min(steps, (share + 1) * CHUNK)):
+            raw = targets[b * target_row + k]
+            if n <= 0 or not _proper(raw):
+                index[b, k], weight[b, k], real[b, k], age[b, k] = -1, 0.0, False, _no_age(raw)
                 continue
             q = raw + latency
-            upper = _upper(times, o, n, q)
-            single = n == 1
-            before = upper == 0
-            after = upper == n and q > times[o + n - 1]
-            if single or before or after:
-                i = 0 if (before or single) else n - 1
-                t = times[o + i]
-                age[b, k] = _signed(q, t, raw)
-                apart = _gap(t, q) if before else _gap(q, t)
-                inside = (not before and not after) or (single and tolerance >= 0 and _within(apart, tolerance))
-                real[b, k] = inside
-                if not inside:
-                    misses[b] += 1
-                    if outside == FILL:
-                        continue
-                index[b, k] = first[b] + i
-                if outside == EXTRAPOLATE and method == LINEAR and not inside and not single:
-                    j = _upper(times, o, n, t) - 1 if before else _lower(times, o, n, t) - 1
-                    if 0 <= j < n - 1:
-                        span = np.float64(_gap(times[o + j + 1], times[o + j]))
-                        index[b, k] = first[b] + j
-                        reach = np.float64(_gap(times[o + j], q)) if before else np.float64(_gap(q, times[o + j]))
-                        weight[b, k] = -reach / span if before else reach / span
-                continue
-            i = upper - 1
-            t = times[o + i]
-            past = _gap(q, t)
-            if past == 0:  # exact hit: the last sample of a run of equal stamps, the first for "next"
-                used = _lower(times, o, n, q) if method == NEXT else i
-                index[b, k] = first[b] + used
-                real[b, k] = True
-                age[b, k] = _signed(q, t, raw)
-                continue
-            later = times[o + upper]
-            ahead = _gap(later, q)
-            bracket = _gap(later, t)
-            used, apart = i, past
-            if method == NEXT or (method == NEAREST and ahead < past):
-                used, apart = upper, ahead
-            elif method == LINEAR:
-                weight[b, k] = np.float64(past) / np.float64(bracket)
-                apart = min(past, ahead)
-            index[b, k] = first[b] + used
-            real[b, k] = _within(bracket, max_gap) and _within(apart, tolerance)
-            age[b, k] = _signed(q, times[o + used], raw)
+            at, w, good, old, missed, hint = _bracket(
+                times, o, n, q, raw, hint, method, outside, tolerance, max_gap
+            )  # fmt: skip
+            index[b, k] = at + first if at >= 0 else at
+            weight[b, k], real[b, k], age[b, k] = w, good, old
+            misses += missed
+    return misses, -1, -1, coarse
 
 
-def locate(
-    job: Job, targets: Any, begins: Any, counts: Any, first: Any, index: Any, weight: Any, real: Any, age: Any
-) -> int:
-    """Fill index (-1 = nothing), weight towards the next sample, validity and age; the number of targets outside."""
+def locate(job: Job, targets: Any, check: bool, index: Any, weight: Any, real: Any, age: Any) -> Report:
+    """Fill index (-1 = nothing), weight towards the next sample, validity and age of every target."""
     rows, steps = index.shape
-    misses = np.zeros(rows, np.int64)
-    split(
-        _locate, rows, index.nbytes * 4, job.times.reshape(-1), begins, counts, first, targets, targets.shape[0] > 1,
-        job.method, job.outside, job.latency, job.tolerance, job.max_gap, index, weight, real, age, misses,
+    times = job.times.reshape(-1)
+    times.flags.writeable = False
+    goals = targets.reshape(-1)
+    goals.flags.writeable = False
+    share_count = rows * max(1, -(-steps // CHUNK))
+    samples = job.times.shape[-1]
+    coarse_check = 2 if job.times.dtype == dtypes.float32 else 1
+    found = split(
+        _locate, share_count, index.nbytes * 4 + times.nbytes, times, samples,
+        samples if job.times.ndim == 2 and job.times.shape[0] > 1 else 0,
+        EMPTY if job.lengths is None else job.lengths, EMPTY if job.offsets is None else job.offsets,
+        coarse_check if check else 0, goals, steps if targets.shape[0] > 1 else 0, job.method, job.outside, job.latency,
+        job.tolerance, job.max_gap, index, weight, real, age,
     )  # fmt: skip
-    return int(misses.sum())
+    faults = [(row, sample) for _, row, sample, _ in found if row >= 0]
+    row, sample = min(faults) if faults else (-1, -1)
+    return Report(sum(f[0] for f in found), row, sample, any(f[3] for f in found))

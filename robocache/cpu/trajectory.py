@@ -5,68 +5,47 @@ from typing import Any
 
 import numpy as np
 
-from .._core import dtypes
 from .._core.errors import DataError
 from .._core.jobs import REFUSE, Job
 from ._blend import blend
-from ._locate import check_rows, locate
+from ._locate import locate
 
 
 def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -> bool:
     """See robocache.ops.trajectory.resample_trajectories."""
     coarse = False
     for k, job in enumerate(jobs):
-        rows, steps, features = job.out.shape
-        begins, counts, first = _extents(k, job, rows)
-        if check != "none":
-            coarse |= _refuse_unsorted(k, job, begins, counts)
-        index = np.empty((rows, steps), np.int64)
-        weight = np.empty((rows, steps), np.float64)
-        real = np.empty((rows, steps), np.bool_)
-        nearness = np.empty((rows, steps), targets.dtype)
-        outside = locate(job, targets, begins, counts, first, index, weight, real, nearness)
-        if job.outside == REFUSE and outside:
+        _check_extents(k, job)
+        shape = job.out.shape[:2]
+        alone = len(jobs) == 1
+        index, weight = np.empty(shape, np.int64), np.empty(shape, np.float64)
+        real = valid[:, :, 0] if alone and valid is not None else np.empty(shape, np.bool_)
+        old = age[:, :, 0] if alone and age is not None else np.empty(shape, targets.dtype)
+        report = locate(job, targets, check != "none", index, weight, real, old)
+        if report.row >= 0:
             raise DataError(
-                f"{outside} target times of stream {k} lie outside its samples; "
+                f"source_times of stream {k}, row {report.row} are unsorted, NaN or infinite at sample {report.sample}; "
+                "sort the row (and its values), or drop the bad stamps"
+            )
+        if job.outside == REFUSE and report.outside:
+            raise DataError(
+                f"{report.outside} target times of stream {k} lie outside its samples; "
                 "choose outside='hold' or 'nan', or narrow target_times"
             )
-        if features:
+        coarse |= report.coarse
+        if job.out.size:
             blend(job, index, weight, real if valid is not None else None)
-        if valid is not None:
+        if valid is not None and not alone:
             valid[:, :, k] = real
-        if age is not None:
-            age[:, :, k] = nearness
+        if age is not None and not alone:
+            age[:, :, k] = old
     return coarse
 
 
-def _extents(k: int, job: Job, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First stamp, number of samples and first value of every row, refused when they leave the arrays."""
-    zero = np.zeros(rows, np.int64)
-    if job.offsets is not None:
-        total = job.times.shape[0]
-        edges = np.ascontiguousarray(job.offsets)
-        if edges[0] < 0 or edges[-1] > total or (np.diff(edges) < 0).any():
-            raise DataError(f"offsets of stream {k} must rise from 0 to the {total} samples given; got {edges!r}")
-        return edges[:-1].copy(), np.diff(edges), edges[:-1].copy()
-    samples = job.times.shape[1]
-    begins = np.arange(rows, dtype=np.int64) * samples if job.times.shape[0] > 1 else zero
-    if job.lengths is None:
-        return begins, np.full(rows, samples, np.int64), zero
-    counts = np.ascontiguousarray(job.lengths)
-    if ((counts < 0) | (counts > samples)).any():
-        raise DataError(f"lengths of stream {k} must lie in 0 … {samples}; got {counts!r}")
-    return begins, counts, zero
-
-
-def _refuse_unsorted(k: int, job: Job, begins: np.ndarray, counts: np.ndarray) -> bool:
-    """Raise at the first unsorted or non-finite stamp; True when float32 stamps are too coarse for their spacing."""
-    shared = job.offsets is None and job.times.shape[0] == 1
-    if shared and len(counts):  # one row serves all: check its longest use
-        begins, counts = begins[:1], counts.max(keepdims=True)
-    row, at, coarse = check_rows(job.times.reshape(-1), begins, counts, job.times.dtype == dtypes.float32)
-    if row >= 0:
-        raise DataError(
-            f"source_times of stream {k}, row {row} are unsorted, NaN or infinite at sample {at}; "
-            "sort the row (and its values), or drop the bad stamps"
-        )
-    return bool(coarse)
+def _check_extents(k: int, job: Job) -> None:
+    """Refuse lengths or offsets that leave the arrays."""
+    total = job.times.shape[-1]
+    if job.offsets is not None and (job.offsets[0] < 0 or job.offsets[-1] > total or (np.diff(job.offsets) < 0).any()):
+        raise DataError(f"offsets of stream {k} must rise from 0 to the {total} samples given; got {job.offsets!r}")
+    if job.lengths is not None and ((job.lengths < 0) | (job.lengths > total)).any():
+        raise DataError(f"lengths of stream {k} must lie in 0 … {total}; got {job.lengths!r}")

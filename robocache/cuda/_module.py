@@ -1,9 +1,10 @@
 """The one place that names ``cupy.RawModule``: source text in, kernel functions out.
 
-``common.cuh`` is put in front of every topic's text instead of being included, so CuPy's disk cache, whose key holds
-the source but not our headers, can never serve a stale kernel. Nothing compiles before the first call.
+``#include "….cuh"`` is expanded here and not by the compiler, so CuPy's disk cache, whose key holds the source but not
+our headers, can never serve a stale kernel. Nothing compiles before the first call.
 """
 
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,11 +21,18 @@ _functions: dict[tuple[int, str, str, Macros], Any] = {}
 
 @cache
 def source(topic: str) -> str:
-    """Text that is compiled for a topic; the ``#line`` makes compile errors point at the file."""
+    """Text that is compiled for a topic; the ``#line`` directives make compile errors point at the files."""
     folder = resources.files(__package__)
-    common = folder.joinpath("common.cuh").read_text("utf-8")
-    text = folder.joinpath(f"{topic}.cu").read_text("utf-8")
-    return f'#line 1 "common.cuh"\n{common}\n#line 1 "{topic}.cu"\n{text}'
+
+    def expanded(name: str) -> str:
+        lines = folder.joinpath(name).read_text("utf-8").splitlines()
+        out = [f'#line 1 "{name}"']
+        for number, line in enumerate(lines, start=1):
+            header = re.fullmatch(r'#include "(\w+\.cuh)"', line)
+            out += [expanded(header[1]), f'#line {number + 1} "{name}"'] if header else [line]
+        return "\n".join(out)
+
+    return expanded(f"{topic}.cu")
 
 
 def options(macros: Macros) -> tuple[str, ...]:

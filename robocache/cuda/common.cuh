@@ -20,20 +20,48 @@ enum Fault { UNSORTED = 0, BAD_EXTENT = 1, COARSE = 2, OUTSIDE = 3, TOO_MANY = 4
 __device__ __forceinline__ void report(u32* status, Fault fault) { *(volatile u32*)(status + fault) = 1; }
 
 // ---- IEEE float32 with subnormals, never fused ----
-__device__ __forceinline__ float add_ieee(float a, float b) { float r; asm("add.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ __forceinline__ float sub_ieee(float a, float b) { float r; asm("sub.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ __forceinline__ float div_ieee(float a, float b) { float r; asm("div.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ __forceinline__ float fma_ieee(float a, float b, float c) { float r; asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(r) : "f"(a), "f"(b), "f"(c)); return r; }
+__device__ __forceinline__ float add_ieee(float a, float b) {
+    float r;
+    asm("add.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+    return r;
+}
+__device__ __forceinline__ float sub_ieee(float a, float b) {
+    float r;
+    asm("sub.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+    return r;
+}
+__device__ __forceinline__ float div_ieee(float a, float b) {
+    float r;
+    asm("div.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+    return r;
+}
+__device__ __forceinline__ float fma_ieee(float a, float b, float c) {
+    float r;
+    asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(r) : "f"(a), "f"(b), "f"(c));
+    return r;
+}
 __device__ __forceinline__ double add_ieee(double a, double b) { return __dadd_rn(a, b); }
 __device__ __forceinline__ double sub_ieee(double a, double b) { return __dsub_rn(a, b); }
 __device__ __forceinline__ double div_ieee(double a, double b) { return __ddiv_rn(a, b); }
 __device__ __forceinline__ double fma_ieee(double a, double b, double c) { return __fma_rn(a, b, c); }
-__device__ __forceinline__ double to_double(float a) { double r; asm("cvt.f64.f32 %0, %1;" : "=d"(r) : "f"(a)); return r; }
-__device__ __forceinline__ float to_float(double a) { float r; asm("cvt.rn.f32.f64 %0, %1;" : "=f"(r) : "d"(a)); return r; }
+__device__ __forceinline__ double to_double(float a) {
+    double r;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(r) : "f"(a));
+    return r;
+}
+__device__ __forceinline__ float to_float(double a) {
+    float r;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(r) : "d"(a));
+    return r;
+}
 
 // ---- widen<A>(x): any element to the accumulator; narrow<T>(a): back, one rounding (to nearest, ties to even) ----
 template <class A, class T> __device__ __forceinline__ A widen(T x) { return (A)x; }
-template <> __device__ __forceinline__ float widen<float, f16>(f16 x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x.bits)); return r; }
+template <> __device__ __forceinline__ float widen<float, f16>(f16 x) {
+    float r;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x.bits));
+    return r;
+}
 template <> __device__ __forceinline__ float widen<float, bf16>(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
 template <> __device__ __forceinline__ double widen<double, float>(float x) { return to_double(x); }
 template <> __device__ __forceinline__ double widen<double, f16>(f16 x) { return to_double(widen<float, f16>(x)); }
@@ -49,7 +77,11 @@ template <> struct Narrow<double> {
     static __device__ __forceinline__ double from(double a) { return a; }
 };
 template <> struct Narrow<f16> {
-    static __device__ __forceinline__ f16 from(float a) { f16 r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r.bits) : "f"(a)); return r; }
+    static __device__ __forceinline__ f16 from(float a) {
+        f16 r;
+        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r.bits) : "f"(a));
+        return r;
+    }
     static __device__ __forceinline__ f16 from(double a) { return from(to_float(a)); }
 };
 template <> struct Narrow<bf16> {

@@ -2,6 +2,9 @@
 // Nothing here is known to the host: passes past plan->bits return at once, and readers pick the buffer that the
 // last real pass wrote. INDEX_T (u32 or u64) holds a point number.
 
+#include "common.cuh"
+
+
 #define THREADS 256
 #define WARPS 8
 #define ITEMS 8

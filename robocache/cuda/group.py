@@ -7,14 +7,16 @@ import cupy
 import numpy as np
 
 from .._core.errors import DataError
-from . import _launch, voxel
+from . import _launch
 from ._module import Macros, function
+from ._points import BLOCKS, THREADS, Source, clear, hold
 
-THREADS = 256
 TILE = 2048  # as in group.cu
 DIGITS = 256
-PLAN = np.dtype([("box", np.uint32, 6), ("base", np.int64, 3), ("extent", np.int64, 3)]
-                + [(name, np.int64) for name in ("limit", "bits", "found", "overflow")])  # struct KeyPlan of common.cuh
+PLAN = np.dtype(
+    [("box", np.uint32, 6), ("base", np.int64, 3), ("extent", np.int64, 3)]
+    + [(name, np.int64) for name in ("limit", "bits", "found", "overflow")]
+)  # struct KeyPlan of common.cuh
 FOUND = PLAN.fields["found"][1]  # type: ignore[index]
 
 NARROW: Macros = (("INDEX_T", "u32"),)
@@ -72,11 +74,11 @@ def group(
 ) -> dict[str, Any]:
     """See robocache.ops.voxel.voxelize."""
     total = rows.total
-    dropped, inverse = voxel.clear(empty((rows.clouds,), np.int64)), empty((total,), np.int64)
+    dropped, inverse = clear(empty((rows.clouds,), np.int64)), empty((total,), np.int64)
     if total == 0:
         return _nothing(rows, limit or 0, dropped, inverse, empty)
     status = _launch.status().pointer
-    source = voxel.Source(points, rows, grid)
+    source = Source(points, rows, grid)
     work = _Sort(source.device, total)
     bits = 63
     if grid.shape is None:
@@ -108,10 +110,10 @@ def group(
     spread = max(voxels, rows.clouds + 1, total if rank is not None else 0)
     a, b, _, _, plan = work.buffers
     work.launch(
-        "group_rows", min(_launch.blocks(spread, THREADS), voxel.BLOCKS), a, b, plan, starts, rank, voxels, rows.clouds,
+        "group_rows", min(_launch.blocks(spread, THREADS), BLOCKS), a, b, plan, starts, rank, voxels, rows.clouds,
         found["coords"], found["counts"], found["offsets"], found["kept"], found["found"], status,
     )  # fmt: skip
-    voxel.hold(*work.held)
+    hold(*work.held)
     return found
 
 
@@ -139,5 +141,5 @@ def _nothing(rows: Any, voxels: int, dropped: Any, inverse: Any, empty: Callable
     found = _outputs(rows, voxels, dropped, inverse, empty)
     found["coords"].fill(-1)
     for name in ("counts", "offsets", "kept", "found"):
-        voxel.clear(found[name])
+        clear(found[name])
     return found

@@ -3,6 +3,9 @@
 // 2^(exponent - 61 + bits of the count), which cannot overflow. Extremes are integers that grow with the value.
 // FEATURE_T is the type of the features (FLOATING: 1 for floats); sums are SUM_T and means MEAN_T.
 
+#include "common.cuh"
+
+
 struct Features { i64 inner, stride_outer, stride_inner, total, channels; };
 
 #define INFINITE 2047u     // exponent field of Inf and NaN; then the sum slot holds flags: 1 NaN, 2 +Inf, 4 -Inf

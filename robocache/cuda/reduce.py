@@ -7,25 +7,19 @@ import cupy
 import numpy as np
 
 from .._core import dtypes
-from . import _launch, voxel
+from . import _launch
 from ._module import Macros, function
+from ._points import THREADS, clear, flat, hold, struct
 
-THREADS = 256
 BLOCKS = 1 << 16
 KINDS = ("mean", "sum", "max", "min")
 
 
-def result_dtype(kind: str, dtype: np.dtype) -> np.dtype:
-    """See robocache.ops.voxel.voxelize."""
-    if kind in ("max", "min") or dtype in dtypes.FLOATING:
-        return dtype
-    return dtypes.int64 if kind == "sum" else dtypes.float64
-
-
 def _macros(dtype: np.dtype) -> Macros:
-    names = (("FEATURE_T", dtype), ("SUM_T", result_dtype("sum", dtype)), ("MEAN_T", result_dtype("mean", dtype)))
-    floating = str(int(dtype in dtypes.FLOATING))
-    return (*((name, dtypes.CUDA_NAME[kind]) for name, kind in names), ("FLOATING", floating))
+    name = dtypes.CUDA_NAME[dtype]
+    if dtype in dtypes.FLOATING:
+        return (("FEATURE_T", name), ("SUM_T", name), ("MEAN_T", name), ("FLOATING", "1"))
+    return (("FEATURE_T", name), ("SUM_T", "i64"), ("MEAN_T", "double"), ("FLOATING", "0"))
 
 
 MACROS = {dtype: _macros(dtype) for dtype in dtypes.CUDA_NAME}
@@ -56,7 +50,7 @@ def reduce(
     adds = "sum" in wanted or "mean" in wanted
     wide = [name for name, used in (("sums", adds), ("max", "max" in wanted), ("min", "min" in wanted)) if used]
     scratch = cupy.empty(slots * (8 * len(wide) + 4 * (adds and floating)), np.uint8)
-    voxel.clear(scratch)
+    clear(scratch)
     place = {name: scratch.data.ptr + 8 * slots * i for i, name in enumerate(wide)}
     sums, highs, lows = (place.get(name, 0) for name in ("sums", "max", "min"))
     exponents = scratch.data.ptr + 8 * slots * len(wide) if adds and floating else 0
@@ -64,8 +58,8 @@ def reduce(
     device, macros = _launch.device_id(counts), MACROS[features.dtype]
     total = features.shape[0] * features.shape[1]
     if total:
-        source, inner, outer_stride, inner_stride = voxel.flat(features)
-        layout = voxel.struct(inner, outer_stride, inner_stride, total, channels)
+        source, inner, outer_stride, inner_stride = flat(features)
+        layout = struct(inner, outer_stride, inner_stride, total, channels)
         grid = (min(_launch.blocks(total * channels, THREADS), BLOCKS),)
         collect = function(device, "reduce", "reduce_collect", macros)
         collect(grid, (THREADS,), (source, layout, ids, exponents, sums, highs, lows))
@@ -79,4 +73,4 @@ def reduce(
         (counts, exponents, sums, highs, lows, groups, channels, cells, int(cells > 0), *fill)
         + tuple(wanted.get(kind) for kind in KINDS),
     )
-    voxel.hold(scratch)
+    hold(scratch)

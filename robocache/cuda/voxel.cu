@@ -1,6 +1,9 @@
 // Points to cells. POINT_T is the type of the points, ACC_T that of the arithmetic (float, or double for double).
 // Floats are compared and floored as integers: -ftz=true would take a negative subnormal quotient for zero.
 
+#include "common.cuh"
+
+
 struct Rows {              // [total] points: rows of `inner` points, and how they fall into clouds
     i64 inner, stride_outer, stride_inner, total, clouds, per_cloud;
     i64 mode;              // 0: cloud = row; 1: the same, cut to extent[cloud] points; 2: extent holds the clouds' offsets

@@ -1,12 +1,11 @@
-"""Checks of what ``voxelize`` and ``voxel_grid`` are given, and the two records their twins take."""
+"""Checks of what ``voxelize`` and ``voxel_grid`` are given and where they write to."""
 
 import os
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataError, DTypeError, MemoryLimitError, ShapeError
 
@@ -14,9 +13,6 @@ REDUCTIONS = ("mean", "sum", "max", "min")
 DENSE = ("occupancy", "count", "density")
 OUTSIDE = ("drop", "clamp", "raise")
 CHECKS = ("auto", "strict", "none")
-SLACK = 1e-3  # cells by which bounds may miss a whole number of voxels
-
-Triple = tuple[float, float, float]
 
 
 class Rows(NamedTuple):
@@ -26,15 +22,6 @@ class Rows(NamedTuple):
     clouds: int
     total: int
     extent: Any
-
-
-class Grid(NamedTuple):
-    """Origin and size of cells, rounded to the type of the arithmetic, and cells an axis if there are bounds."""
-
-    origin: Triple
-    size: Triple
-    shape: tuple[int, int, int] | None
-    clamp: bool
 
 
 def points_rows(points: Any, lengths: Any, offsets: Any) -> tuple[Any, Rows]:
@@ -70,6 +57,16 @@ def _extent(name: str, array: Any) -> None:
     checks.dtype(name, array, frozenset({dtypes.int32, dtypes.int64}), "Cast it to int64")
 
 
+def result_dtype(kind: str, dtype: np.dtype) -> np.dtype:
+    """Type of a result, given that of the features."""
+    dense = {"occupancy": dtypes.boolean, "count": dtypes.int32, "density": dtypes.float32}
+    if kind in dense:
+        return dense[kind]
+    if kind in ("max", "min") or dtype in dtypes.FLOATING:
+        return dtype
+    return dtypes.int64 if kind == "sum" else dtypes.float64
+
+
 def feature_rows(features: Any, points: Any, kinds: tuple[str, ...]) -> Any:
     """Features as [rows, points, channels]; ``points`` are as the caller gave them."""
     leading = tuple(points.shape[:-1])
@@ -98,97 +95,6 @@ def reductions(reduce: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     if not kinds or len(set(kinds)) != len(kinds):
         raise ArgumentError(f"reduce={reduce!r} must name at least one reduction, and each once")
     return kinds
-
-
-def grid(dtype: np.dtype, bounds: Any, voxel_size: Any, shape: Any, origin: Any, clamp: bool) -> Grid:
-    """Cells of a call; ``dtype`` is that of the points."""
-    try:
-        return _grid(dtype == dtypes.float64, bounds, voxel_size, shape, origin, clamp)
-    except TypeError:  # lists and arrays are not hashable, so nothing is remembered of them
-        plain = (None if value is None else _plain(value) for value in (bounds, voxel_size, shape, origin))
-        return _grid(dtype == dtypes.float64, *plain, clamp)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(np.ravel(np.asarray(value)).tolist()) if np.ndim(value) else value
-
-
-@lru_cache(maxsize=256)
-def _grid(double: bool, bounds: Any, voxel_size: Any, shape: Any, origin: Any, clamp: bool) -> Grid:
-    dtype = dtypes.float64 if double else dtypes.float32
-    if bounds is None:
-        if clamp:
-            raise ArgumentError("outside='clamp' needs bounds to clamp to")
-        return Grid(_rounded("origin", checks.triple("origin", origin), dtype), _sizes(voxel_size, dtype), None, False)
-    low, high = _corners(bounds)
-    if origin is not None and any(checks.triple("origin", origin)):
-        raise ArgumentError(f"origin={origin!r} has no say beside bounds; the lower bound is the origin")
-    if shape is not None:
-        cells = _shape(shape)
-        size = tuple((b - a) / n for a, b, n in zip(low, high, cells, strict=True))
-    else:
-        size = _positive_triple("voxel_size", voxel_size)
-        cells = _cells(low, high, size)
-    if max(cells) > 0x7FFFFFFF:
-        raise ArgumentError(f"the grid has {cells} cells; coordinates are int32, so no axis may hold more than 2**31 - 1")
-    return Grid(_rounded("bounds", low, dtype), _sizes(size, dtype), cells, clamp)  # type: ignore[arg-type]
-
-
-def _corners(bounds: Any) -> tuple[Triple, Triple]:
-    flat = np.ravel(np.asarray(bounds, dtype=object)).tolist()
-    if len(flat) != 6:
-        raise ArgumentError(f"bounds={bounds!r} needs six numbers: x0, y0, z0, x1, y1, z1")
-    values = [checks.finite("bounds", value) for value in flat]
-    low, high = (values[0], values[1], values[2]), (values[3], values[4], values[5])
-    if not all(a < b for a, b in zip(low, high, strict=True)):
-        raise ArgumentError(f"bounds={bounds!r} must have its first three numbers below the last three")
-    return low, high
-
-
-def _cells(low: Triple, high: Triple, size: Any) -> tuple[int, int, int]:
-    exact = [(b - a) / s for a, b, s in zip(low, high, size, strict=True)]
-    whole = [round(value) for value in exact]
-    if min(whole) < 1 or any(abs(value - n) > SLACK for value, n in zip(exact, whole, strict=True)):
-        raise ArgumentError(
-            f"bounds hold {', '.join(f'{value:.6g}' for value in exact)} voxels of {size}; "
-            "each must be a whole number. Move a bound, or change voxel_size"
-        )
-    return (whole[0], whole[1], whole[2])
-
-
-def _shape(shape: Any) -> tuple[int, int, int]:
-    items = (shape,) * 3 if np.ndim(shape) == 0 else tuple(shape)
-    if len(items) != 3 or any(int(n) != n or n < 1 for n in items):
-        raise ArgumentError(f"shape={shape!r} needs one or three whole numbers above zero")
-    return (int(items[0]), int(items[1]), int(items[2]))
-
-
-def _positive_triple(name: str, value: Any) -> Triple:
-    triple = checks.triple(name, value)
-    if min(triple) <= 0:
-        raise ArgumentError(f"{name}={value!r} must be above zero")
-    return triple
-
-
-def _sizes(voxel_size: Any, dtype: np.dtype) -> Triple:
-    sizes = _rounded("voxel_size", _positive_triple("voxel_size", voxel_size), dtype)
-    if min(sizes) <= 0:
-        raise ArgumentError(f"voxel_size={voxel_size!r} is zero in {dtype}, the type the points are computed in")
-    return sizes
-
-
-def _rounded(name: str, values: Triple, dtype: np.dtype) -> Triple:
-    with np.errstate(over="ignore"):
-        x, y, z = (float(dtype.type(value)) for value in values)
-    if not np.isfinite((x, y, z)).all():
-        raise ArgumentError(f"{name}={values!r} overflows {dtype}, the type the points are computed in")
-    return (x, y, z)
-
-
-def numbering(cells: tuple[int, int, int], clouds: int) -> None:
-    """Refuse grids whose cells 63 bits cannot number."""
-    if cells[0] * cells[1] * cells[2] * max(clouds, 1) >= 1 << 63:
-        raise DataError(f"{clouds} grids of {cells} cells exceed 2**63 cells. Raise voxel_size or shrink bounds")
 
 
 def fill_value(fill: Any, kinds: tuple[str, ...], dtype: np.dtype) -> tuple[float, int]:
@@ -239,4 +145,63 @@ def _free_cpu() -> int | None:
         return None
 
 
-Empty = Callable[[tuple[int, ...], np.dtype], Any]
+def options(outside: str, check: str) -> None:
+    checks.choice("outside", outside, OUTSIDE)
+    checks.choice("check", check, CHECKS)
+
+
+def refuse_dropped(dropped: Any) -> None:
+    total = int(dropped.sum())  # synchronizes
+    if total:
+        raise DataError(f"{total} points lie outside the grid or are not finite, and outside='raise'")
+
+
+def dense_results(
+    kinds: tuple[str, ...], points: Any, values: Any, leading: tuple[int, ...], channels: str, fill: Any
+) -> tuple[Any, list[tuple[int, ...]], list[np.dtype], tuple[float, int]]:
+    """Features to reduce (None if nothing is), and of each result its shape and type; ``fill`` as kernels take it."""
+    if not any(kind in REDUCTIONS for kind in kinds):
+        return None, [leading] * len(kinds), [result_dtype(kind, dtypes.float32) for kind in kinds], (0.0, 0)
+    features = feature_rows(points if values is None else values, points, kinds)
+    shapes, depth = [], features.shape[2]
+    flat = values is not None and values.ndim == points.ndim - 1
+    for kind in kinds:
+        if flat or kind not in REDUCTIONS:
+            shapes.append(leading)
+        else:
+            shapes.append((*leading, depth) if channels == "last" else (*leading[:-3], depth, *leading[-3:]))
+    types = [result_dtype(kind, features.dtype) for kind in kinds]
+    return features, shapes, types, fill_value(fill, kinds, features.dtype)
+
+
+def targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:
+    if out is None:
+        return {}
+    outs = tuple(out) if several and isinstance(out, (tuple, list)) else (out,)
+    if len(outs) != len(kinds):
+        raise ArgumentError(f"out holds {len(outs)} arrays but reduce names {len(kinds)}; give one for each")
+    names = [f"out[{i}]" for i in range(len(outs))] if several else ["out"]
+    for name, target in zip(names, outs, strict=True):
+        interop.writable(name, target)
+    return dict(zip(names, outs, strict=True))
+
+
+def check_targets(targets: dict[str, Any], natives: list[Any], shapes: list[Any], types: list[Any]) -> None:
+    for name, native, shape, dtype in zip(targets, natives, shapes, types, strict=True):
+        if tuple(native.shape) != tuple(shape):
+            raise ShapeError(f"{name} has shape {tuple(native.shape)}; expected {tuple(shape)}")
+        checks.dtype(name, native, frozenset({dtype}), "Allocate it so, or leave it out")
+        if not native.flags.c_contiguous:
+            raise ArgumentError(f"{name} is not C-contiguous; pass a contiguous array, or leave it out")
+
+
+def require_room(
+    call: Any, rows: Any, kinds: tuple[str, ...], shapes: list[Any], types: list[Any], feature: Any, given: bool
+) -> None:
+    sizes = [int(np.prod(s, dtype=object)) for s in shapes]
+    needed = 0 if given else sum(n * t.itemsize for n, t in zip(sizes, types, strict=True))
+    slots = max((n for n, kind in zip(sizes, kinds, strict=True) if kind in REDUCTIONS), default=0)
+    if feature is not None:  # an accumulator a reduction, an exponent a sum, a count a cell, a cell a point
+        accumulators = len({"sum" if kind in ("sum", "mean") else kind for kind in kinds if kind in REDUCTIONS})
+        needed += slots * (8 * accumulators + 4) + 4 * slots // max(feature.shape[2], 1) + 8 * rows.total
+    require_memory(call, needed, f"voxel_grid of shape {tuple(shapes[0])}")

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataWarning, DTypeError, ShapeError

@@ -7,8 +7,9 @@ import numpy as np
 
 from .. import interop
 from .._core import checks, dtypes
-from .._core.errors import ArgumentError, DataError, ShapeError
+from .._core.errors import ArgumentError
 from . import _voxel_args as args
+from . import _voxel_cells as cells
 from ._dispatch import twin
 
 
@@ -128,8 +129,8 @@ def voxelize(
     the same on every machine. A NaN, infinite or too distant point fails before any integer is made of it.
 
     Sums do not depend on the order of the points, and CPU, GPU and every run give the same bits. Each voxel and
-    channel adds 64-bit integers in units of ``2**(e + len(n) - 61)``, where ``2**e`` is above every \\|f\\| (and at
-    least 2**-960), n the points of the voxel and len the bits of n. The error of a sum is at most
+    channel adds 64-bit integers in units of ``2**(e + len(n) - 61)``, where ``2**e`` is above the size of all its
+    features (and at least 2**-960), n is its points and len the bits of n. The error of a sum is at most
     ``n * max|f| * 2**(len(n) - 61)``, that of float64 for small groups even far from the origin, plus the rounding
     to float64 and from there to the result's type (16-bit types by way of float32). A mean divides before that.
     Integers are added without error. A voxel's sum is NaN if it holds NaN or both infinities. Max and min pass NaN
@@ -159,7 +160,7 @@ def voxelize(
     """
     # Validate.
     kinds = args.reductions(reduce, args.REDUCTIONS)
-    _options(outside, check)
+    args.options(outside, check)
     checks.choice("order", order, ("sorted", "first"))
     if max_voxels is not None and (not isinstance(max_voxels, (int, np.integer)) or max_voxels < 0):
         raise ArgumentError(f"max_voxels={max_voxels!r} must be a whole number, zero or more, or None")
@@ -168,18 +169,19 @@ def voxelize(
     )
     native, rows = args.points_rows(given, lengths, offsets)
     feature = args.feature_rows(given if values is None else values, given, kinds)
-    grid = args.grid(given.dtype, bounds, voxel_size, None, origin, outside == "clamp")
+    grid = cells.grid(given.dtype, bounds, voxel_size, None, origin, outside == "clamp")
     if grid.shape is not None:
-        args.numbering(grid.shape, rows.clouds)
+        cells.numbering(grid.shape, rows.clouds)
 
     # Dispatch.
     with call:
         limit = None if max_voxels is None else int(max_voxels)
+        types = tuple(args.result_dtype(kind, feature.dtype) for kind in kinds)
         found = twin(call.backend, "voxel").voxelize(
-            native, feature, rows, grid, kinds, order, limit, call.empty, check == "strict"
+            native, feature, rows, grid, kinds, types, order, limit, call.empty, check == "strict"
         )
         if outside == "raise":
-            _refuse_dropped(found["dropped"])
+            args.refuse_dropped(found["dropped"])
 
         # Restore shape.
         single = given.ndim == 2 and offsets is None
@@ -221,7 +223,7 @@ def voxel_grid(
     Parameters
     ----------
     points, features, lengths, offsets, outside, check
-        As in :func:`voxelize`.
+        As in :func:`voxelize`. Occupancy, count and density have no use for features.
     bounds : (x0, y0, z0, x1, y1, z1) or two corners
         What the grid covers; the upper bounds lie outside.
     voxel_size : float or (x, y, z), optional
@@ -276,104 +278,43 @@ def voxel_grid(
     """
     # Validate.
     kinds = args.reductions(reduce, args.DENSE + args.REDUCTIONS)
-    _options(outside, check)
+    args.options(outside, check)
     checks.choice("channels", channels, ("last", "first"))
     if (voxel_size is None) == (shape is None):
         raise ArgumentError("give exactly one of voxel_size and shape")
     if bounds is None:
         raise ArgumentError("bounds=None; a dense grid needs bounds")
     several = not isinstance(reduce, str)
-    targets = _targets(out, kinds, several)
+    targets = args.targets(out, kinds, several)
     call, (given, values, lengths, offsets, *natives) = interop.receive(
         points=points, features=features, lengths=lengths, offsets=offsets, **targets
     )
     native, rows = args.points_rows(given, lengths, offsets)
-    grid = args.grid(given.dtype, bounds, voxel_size, shape, None, outside == "clamp")
+    grid = cells.grid(given.dtype, bounds, voxel_size, shape, None, outside == "clamp")
     single = given.ndim == 2 and offsets is None
     leading = (*(() if single else (rows.clouds,)), *(grid.shape or ()))
-    feature, shapes = None, [leading] * len(kinds)
-    types = [{"occupancy": dtypes.boolean, "count": dtypes.int32, "density": dtypes.float32}.get(k) for k in kinds]
-    numbers = (0.0, 0)
-    if any(kind in args.REDUCTIONS for kind in kinds):
-        feature = args.feature_rows(given if values is None else values, given, kinds)
-        flat = values is not None and values.ndim == given.ndim - 1
-        shapes = [_with_channels(leading, feature, k, channels, flat) for k in kinds]
-        numbers = args.fill_value(fill, kinds, feature.dtype)
+    feature, shapes, types, numbers = args.dense_results(kinds, given, values, leading, channels, fill)
 
     # Dispatch.
     with call:
-        module = twin(call.backend, "voxel")
-        types = [module.result_dtype(k, feature.dtype) if t is None else t for k, t in zip(kinds, types, strict=True)]
-        _require_room(call, rows, kinds, shapes, types, feature, out is not None)
+        args.require_room(call, rows, kinds, shapes, types, feature, out is not None)
         if out is None:
             natives = [call.empty(size, dtype) for size, dtype in zip(shapes, types, strict=True)]
         else:
-            _check_targets(targets, natives, shapes, types)
+            args.check_targets(targets, natives, shapes, types)
         dropped = call.empty((rows.clouds,), dtypes.int64) if return_dropped or outside == "raise" else None
-        module.voxel_grid(
+        twin(call.backend, "voxel").voxel_grid(
             native, feature, rows, grid, kinds, tuple(natives), numbers, channels == "first", dropped, check == "strict"
         )
         if outside == "raise":
-            _refuse_dropped(dropped)
+            args.refuse_dropped(dropped)
 
         # Restore shape.
         results = tuple(targets.values()) if out is not None else tuple(call.give(array) for array in natives)
         result = results if several else results[0]
-        if not return_dropped:
+        if dropped is None or not return_dropped:
             return result
         return result, call.give(dropped.reshape(()) if single else dropped)
 
 
 voxelize_point_cloud = voxel_grid
-
-
-def _options(outside: str, check: str) -> None:
-    checks.choice("outside", outside, args.OUTSIDE)
-    checks.choice("check", check, args.CHECKS)
-
-
-def _refuse_dropped(dropped: Any) -> None:
-    total = int(dropped.sum())  # synchronizes
-    if total:
-        raise DataError(f"{total} points lie outside the grid or are not finite, and outside='raise'")
-
-
-def _with_channels(leading: tuple[int, ...], feature: Any, kind: str, channels: str, flat: bool) -> tuple[int, ...]:
-    if kind not in args.REDUCTIONS or flat:
-        return leading
-    if channels == "last":
-        return (*leading, feature.shape[2])
-    return (*leading[:-3], feature.shape[2], *leading[-3:])
-
-
-def _targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:
-    if out is None:
-        return {}
-    outs = tuple(out) if several and isinstance(out, (tuple, list)) else (out,)
-    if len(outs) != len(kinds):
-        raise ArgumentError(f"out holds {len(outs)} arrays but reduce names {len(kinds)}; give one for each")
-    names = [f"out[{i}]" for i in range(len(outs))] if several else ["out"]
-    for name, target in zip(names, outs, strict=True):
-        interop.writable(name, target)
-    return dict(zip(names, outs, strict=True))
-
-
-def _check_targets(targets: dict[str, Any], natives: list[Any], shapes: list[Any], types: list[Any]) -> None:
-    for name, native, shape, dtype in zip(targets, natives, shapes, types, strict=True):
-        if tuple(native.shape) != tuple(shape):
-            raise ShapeError(f"{name} has shape {tuple(native.shape)}; expected {tuple(shape)}")
-        checks.dtype(name, native, frozenset({dtype}), "Allocate it so, or leave it out")
-        if not native.flags.c_contiguous:
-            raise ArgumentError(f"{name} is not C-contiguous; pass a contiguous array, or leave it out")
-
-
-def _require_room(
-    call: Any, rows: Any, kinds: tuple[str, ...], shapes: list[Any], types: list[Any], feature: Any, given: bool
-) -> None:
-    sizes = [int(np.prod(s, dtype=object)) for s in shapes]
-    needed = 0 if given else sum(n * t.itemsize for n, t in zip(sizes, types, strict=True))
-    slots = max((n for n, kind in zip(sizes, kinds, strict=True) if kind in args.REDUCTIONS), default=0)
-    if feature is not None:  # an accumulator a reduction, an exponent a sum, a count a cell, a cell a point
-        accumulators = len({"sum" if kind in ("sum", "mean") else kind for kind in kinds if kind in args.REDUCTIONS})
-        needed += slots * (8 * accumulators + 4) + 4 * slots // max(feature.shape[2], 1) + 8 * rows.total
-    args.require_memory(call, needed, f"voxel_grid of shape {tuple(shapes[0])}")

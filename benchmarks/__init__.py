@@ -1,0 +1,1 @@
+"""Timings anyone can rerun: ``python3 -m benchmarks.bench_trajectory --out result.json``."""

@@ -1,0 +1,97 @@
+"""Points of a call as kernels take them: structs passed by value, scratch memory, launches of ``voxel.cu``."""
+
+from functools import lru_cache
+from typing import Any
+
+import cupy
+import numpy as np
+
+from .._core import dtypes
+from . import _launch
+from ._module import Macros, function
+
+THREADS = 256
+BLOCKS = 2048  # fills the largest GPU; with more points each thread takes several and dropped ones are summed up first
+
+POINTS = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
+
+
+def _macros(dtype: np.dtype) -> Macros:
+    accumulator = dtypes.CUDA_NAME[dtypes.accumulator(dtype)]
+    return (("POINT_T", dtypes.CUDA_NAME[dtype]), ("ACC_T", accumulator))
+
+
+MACROS = {dtype: _macros(dtype) for dtype in POINTS}
+
+
+@lru_cache(maxsize=64)
+def grid_struct(grid: Any) -> np.ndarray:
+    """``struct Grid`` of voxel.cu, passed by value."""
+    fields = np.dtype([("real", np.float64, 6), ("shape", np.int64, 3), ("clamp", np.int64)])
+    return np.array(((*grid.origin, *grid.size), grid.shape or (0, 0, 0), grid.clamp), fields)
+
+
+_STRUCTS = {size: np.dtype([("words", np.int64, size)]) for size in (5, 9)}
+
+
+def struct(*words: int) -> np.ndarray:
+    """A struct of 64-bit words, passed by value."""
+    return np.array(words, np.int64).view(_STRUCTS[len(words)])
+
+
+def flat(array: Any) -> tuple[Any, int, int, int]:
+    """Array [outer, inner, C] with contiguous rows, and the points an address row holds, its stride and the point's."""
+    size = array.itemsize
+    outer, inner, channels = array.strides
+    if (array.shape[2] > 1 and channels != size) or outer % size or inner % size:
+        array = _copy(array)
+        outer, inner, channels = array.strides
+    if array.shape[0] == 1 or outer == array.shape[1] * inner:
+        return array, array.shape[0] * array.shape[1], 0, inner // size
+    return array, array.shape[1], outer // size, inner // size
+
+
+def _copy(array: Any) -> Any:
+    if array.dtype == dtypes.bfloat16:  # only the bits move
+        return cupy.ascontiguousarray(array.view(np.uint16)).view(dtypes.bfloat16)
+    return cupy.ascontiguousarray(array)
+
+
+class Source:
+    """Points of one call as the kernels want them; ``launch`` runs a kernel of voxel.cu with them in front."""
+
+    def __init__(self, points: Any, rows: Any, grid: Any) -> None:
+        self.points, inner, outer_stride, inner_stride = flat(points)
+        extent = rows.extent
+        self.extent = None if extent is None else cupy.ascontiguousarray(extent)  # kept alive with the launches
+        address = 0 if self.extent is None else self.extent.data.ptr
+        wide = int(extent is not None and extent.dtype == dtypes.int64)
+        per_cloud = points.shape[1]
+        self.rows = struct(
+            inner, outer_stride, inner_stride, rows.total, rows.clouds, per_cloud, rows.mode, wide, address
+        )
+        self.grid = grid_struct(grid)
+        self.device = _launch.device_id(self.points)
+        self.blocks = min(_launch.blocks(rows.total, THREADS), BLOCKS)
+        self.macros = MACROS[points.dtype]
+
+    def launch(self, name: str, *args: Any) -> None:
+        """Run a kernel over the points."""
+        kernel = function(self.device, "voxel", name, self.macros)
+        kernel((self.blocks,), (THREADS,), (self.points, self.rows, self.grid, *args))
+
+
+_held: list[tuple[Any, ...]] = []
+
+
+def hold(*scratch: Any) -> None:
+    """Keep scratch memory for good if the call is being captured: the graph goes on using it at every replay."""
+    if cupy.cuda.get_current_stream().is_capturing():
+        _held.append(scratch)
+
+
+def clear(array: Any) -> Any:
+    """The array, zeroed on the current stream."""
+    if array.nbytes:
+        array.data.memset_async(0, array.nbytes)
+    return array
