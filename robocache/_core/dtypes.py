@@ -9,6 +9,7 @@ float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
 int32 = np.dtype(np.int32)
 int64 = np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
 uint16 = np.dtype(np.uint16)
 boolean = np.dtype(np.bool_)
 

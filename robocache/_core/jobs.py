@@ -1,5 +1,6 @@
 """What the alignment backends take: one record per stream, everything checked, no framework arrays left."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 METHODS = ("nearest", "previous", "next", "linear")
@@ -30,3 +31,14 @@ class Job(NamedTuple):
     latency: Any
     tolerance: Any
     max_gap: Any
+
+
+class Aligned(NamedTuple):
+    """What an alignment reports: float32 stamps too coarse, and how to run it again with other addresses (GPU only).
+
+    ``replay(sources, outs, targets, valid, age)`` takes (values, times, lengths, offsets) of every job and the
+    addresses of their outputs.
+    """
+
+    coarse: bool
+    replay: Callable[..., None] | None

@@ -1,6 +1,7 @@
 """``robocache demo``: a simulated robot's log, aligned and voxelized here and checked against the truth."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 import robocache as rc
 
+from .._core.errors import ArgumentError
 from . import backends, demo_checks, demo_picture, simulate
 from .backends import Backend
 from .demo_checks import Check
@@ -36,7 +38,11 @@ def _seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> Report:
     """Simulate, run each operation, check it, describe it."""
+    if args.picture is not None and not args.picture.parent.is_dir():
+        raise ArgumentError(f"--picture {args.picture}: there is no folder {args.picture.parent}")
     backend, why = backends.pick(args.backend)
+    if sys.stderr.isatty():
+        print("The first run on a machine compiles the kernels; later ones are quick.", file=sys.stderr)
     sensors = simulate.record(args.seconds, args.seed)
     points = simulate.unproject(simulate.depth_image(args.seed))
     stages: list[dict[str, Any]] = []
@@ -61,7 +67,10 @@ def run(args: argparse.Namespace) -> Report:
     }
     lines = [_text(fields, checks)]
     if args.picture is not None:
-        written = demo_picture.draw(args.picture, sensors, fused, counts, BOUNDS, GRID)
+        try:
+            written = demo_picture.draw(args.picture, sensors, fused, counts, BOUNDS, GRID)
+        except (OSError, ValueError) as error:  # a folder that cannot be written, a format that is not known
+            raise ArgumentError(f"--picture {args.picture}: {error}") from error
         fields["picture"] = str(args.picture) if written else None
         lines.append(f"Picture: {args.picture}" if written else f"No picture: {demo_picture.MISSING}")
     return Report(ok, fields, "\n".join(lines))

@@ -49,7 +49,7 @@ def aligned(sensor: Sensor, times: np.ndarray, values: np.ndarray, valid: np.nda
     share = float((error / allowed[expected]).max(initial=0))
     masks = bool((valid == expected).all())
     flagged = int((~expected).sum())
-    text = f"error {error.max(initial=0):.2g}, {share:.1%} of the bound; {flagged} of {len(times)} flagged as lost"
+    text = f"error {error.max(initial=0):.2g}, {share:.1%} of the bound; {flagged} of {len(times)} flagged"
     text += "" if masks else f", but {int((valid != expected).sum())} flags are wrong"
     text += "" if copied else ", but some are not the recorded samples"
     numbers = {"max_error": float(error.max(initial=0)), "share_of_bound": share, "flagged": flagged}

@@ -93,9 +93,10 @@ def _copy_raw(start, stop, index, values, base, strides, out, origin, places, fi
 
 def blend(job: Job, index: Any, weight: Any, real: Any) -> None:
     """Write ``job.out``; where ``real`` is given, clear it for targets whose result holds a NaN."""
+    if job.values.dtype != job.out.dtype:
+        _blend_mixed(job, index, weight, real)
+        return
     values = job.values
-    if values.dtype != job.out.dtype:
-        values = values.astype(job.out.dtype)  # a copy of the source: the price of concatenating mixed types
     if values.ndim == 2:
         values = values[None]
     if not values.shape[1]:
@@ -105,8 +106,8 @@ def blend(job: Job, index: Any, weight: Any, real: Any) -> None:
     fill = np.asarray(job.fill, dtype).view(raw)[()]
     flat, base, strides = _flat(values, raw, write=False)
     out, origin, places = _flat(job.out, raw, write=True)
-    if job.offsets is not None:
-        strides = (0, *strides[1:])  # packed rows are found by their absolute index
+    if job.offsets is not None or values.shape[0] == 1:
+        strides = (0, *strides[1:])  # packed rows are found by their absolute index; a lone one serves the batch
     total, nbytes = index.size, 3 * job.out.size * dtype.itemsize
     where = (flat, base, strides, out, origin, places, fill)
     if dtype not in dtypes.FLOATING:
@@ -118,6 +119,19 @@ def blend(job: Job, index: Any, weight: Any, real: Any) -> None:
         split(_blend_half, total, nbytes, index, weight, *flags, *where, dtype == dtypes.bfloat16)
     else:
         split(_blend_float, total, nbytes, index, weight, *flags, *where)
+
+
+def _blend_mixed(job: Job, index: Any, weight: Any, real: Any) -> None:
+    """Through float64 (integers: the result's type), rounded once: copies are the price of concatenating types."""
+    kind = job.out.dtype
+    wide = dtypes.float64 if kind in dtypes.FLOATING else kind
+    exact = job._replace(values=job.values.astype(wide), out=job.out if kind == wide else np.empty(job.out.shape, wide))
+    blend(exact, index, weight, real)
+    if kind != wide:
+        with np.errstate(over="ignore"):
+            if kind in dtypes.HALF:  # by way of float32, as on the GPU
+                exact.out[...] = exact.out.astype(np.float32)
+            job.out[...] = exact.out.astype(kind)
 
 
 def _flat(array: Any, raw: Any, write: bool) -> tuple[Any, int, tuple[int, int, int]]:

@@ -41,6 +41,14 @@ def _gap(later, earlier):
 
 
 @kernel(inline=True)
+def _captured(t, latency):
+    """When a sample was taken, rounded to the stamps' type: the time that a clock following this stream asks for."""
+    if isinstance(t, np.int64):
+        return t - latency
+    return type(t)(np.float64(t) - latency)
+
+
+@kernel(inline=True)
 def _within(gap, limit):
     """``gap <= limit``, where a negative limit means none."""
     if isinstance(gap, np.uint64):
@@ -55,7 +63,7 @@ def _age(q, t):
         if q >= t:
             return np.int64(min(np.uint64(q) - np.uint64(t), np.uint64(0x7FFFFFFFFFFFFFFF)))
         return -np.int64(min(np.uint64(t) - np.uint64(q), np.uint64(0x7FFFFFFFFFFFFFFF)))
-    return q - t
+    return np.float64(q) - np.float64(t)
 
 
 @kernel(inline=True)
@@ -66,18 +74,18 @@ def _no_age(q):
 
 
 @kernel(inline=True)
-def _upper(times, start, n, q, hint):
-    """First of the n samples whose stamp is above q; ``hint`` is where the last target ended, since most rise."""
+def _upper(times, start, n, q, latency, hint):
+    """First of the n samples taken after q; ``hint`` is where the last target ended, since most rise."""
     low, high = np.int64(0), np.int64(n)
-    if 0 < hint <= n and times[start + hint - 1] <= q:
+    if 0 < hint <= n and _captured(times[start + hint - 1], latency) <= q:
         low, step = hint, np.int64(1)
-        while low + step < n and times[start + low + step - 1] <= q:
+        while low + step < n and _captured(times[start + low + step - 1], latency) <= q:
             low += step
             step *= 2
         high = min(np.int64(n), low + step)
     while low < high:
         middle = (low + high) >> 1
-        if times[start + middle] <= q:
+        if _captured(times[start + middle], latency) <= q:
             low = middle + 1
         else:
             high = middle
@@ -85,12 +93,12 @@ def _upper(times, start, n, q, hint):
 
 
 @kernel(inline=True)
-def _lower(times, start, n, q):
-    """First of the n samples whose stamp is not below q."""
+def _lower(times, start, n, q, latency):
+    """First of the n samples not taken before q."""
     low, high = np.int64(0), np.int64(n)
     while low < high:
         middle = (low + high) >> 1
-        if times[start + middle] < q:
+        if _captured(times[start + middle], latency) < q:
             low = middle + 1
         else:
             high = middle
@@ -113,41 +121,48 @@ def _first_fault(times, start, low, high, coarse_check):
 
 
 @kernel()
-def _bracket(times, o, n, q, raw, hint, method, outside, tolerance, max_gap):
+def _bracket(times, o, n, q, latency, hint, method, outside, tolerance, max_gap):
     """(sample or -1, weight towards the next, real, age, is outside, where the search ended) of one target."""
-    upper = _upper(times, o, n, q, hint)
+    upper = _upper(times, o, n, q, latency, hint)
     single = n == 1
     before = upper == 0
-    after = upper == n and q > times[o + n - 1]
+    after = upper == n and q > _captured(times[o + n - 1], latency)
     if single or before or after:
         i = np.int64(0) if (before or single) else np.int64(n - 1)
-        t = times[o + i]
+        t = _captured(times[o + i], latency)
         age = _age(q, t)
         apart = _gap(t, q) if before else _gap(q, t)
         inside = (not before and not after) or (single and tolerance >= 0 and _within(apart, tolerance))
+        if outside == FILL and not inside:
+            return np.int64(-1), 0.0, False, _no_age(q), True, upper
         if inside or outside != EXTRAPOLATE or method != LINEAR or single:
-            return (i if inside or outside != FILL else np.int64(-1)), 0.0, inside, age, not inside, upper
-        j = _upper(times, o, n, t, 0) - 1 if before else _lower(times, o, n, t) - 1
+            return i, 0.0, inside, age, not inside, upper
+        j = _upper(times, o, n, t, latency, 0) - 1 if before else _lower(times, o, n, t, latency) - 1
         if not 0 <= j < n - 1:  # all stamps are equal: there is no line to follow
             return i, 0.0, False, age, True, upper
-        span = np.float64(_gap(times[o + j + 1], times[o + j]))
-        reach = -np.float64(_gap(times[o + j], q)) if before else np.float64(_gap(q, times[o + j]))
+        left = _captured(times[o + j], latency)
+        span = np.float64(_gap(_captured(times[o + j + 1], latency), left))
+        reach = -np.float64(_gap(left, q)) if before else np.float64(_gap(q, left))
         return j, reach / span, False, age, True, upper
     i = upper - 1
-    past = _gap(q, times[o + i])
+    t = _captured(times[o + i], latency)
+    past = _gap(q, t)
     if past == 0:  # exact hit: the last sample of a run of equal stamps, the first for "next"
-        used = _lower(times, o, n, q) if method == NEXT else i
-        return used, 0.0, True, _age(q, times[o + i]), False, upper
-    ahead = _gap(times[o + upper], q)
-    bracket = _gap(times[o + upper], times[o + i])
+        used = _lower(times, o, n, q, latency) if method == NEXT else i
+        return used, 0.0, True, _age(q, t), False, upper
+    later = _captured(times[o + upper], latency)
+    ahead = _gap(later, q)
+    bracket = _gap(later, t)
     used, apart, weight = i, past, 0.0
-    if method == NEXT or (method == NEAREST and ahead < past):
+    if method == NEXT:
         used, apart = upper, ahead
+    elif method == NEAREST and ahead < past:  # the last sample of a run of equal stamps
+        used, apart = _upper(times, o, n, later, latency, upper) - 1, ahead
     elif method == LINEAR:
         weight = np.float64(past) / np.float64(bracket)
         apart = min(past, ahead)
     real = _within(bracket, max_gap) and _within(apart, tolerance)
-    return used, weight, real, _age(q, times[o + used]), False, upper
+    return used, weight, real, _age(q, later if used > i else t), False, upper
 
 
 @kernel()
@@ -172,13 +187,12 @@ def _locate(
                 return misses, b, fault, coarse
         hint = np.int64(0)
         for k in range(share * CHUNK, min(steps, (share + 1) * CHUNK)):
-            raw = targets[b * target_row + k]
-            if n <= 0 or not _proper(raw):
-                index[b, k], weight[b, k], real[b, k], age[b, k] = -1, 0.0, False, _no_age(raw)
+            q = targets[b * target_row + k]
+            if n <= 0 or not _proper(q):
+                index[b, k], weight[b, k], real[b, k], age[b, k] = -1, 0.0, False, _no_age(q)
                 continue
-            q = raw + latency
             at, w, good, old, missed, hint = _bracket(
-                times, o, n, q, raw, hint, method, outside, tolerance, max_gap
+                times, o, n, q, latency, hint, method, outside, tolerance, max_gap
             )  # fmt: skip
             index[b, k] = at + first if at >= 0 else at
             weight[b, k], real[b, k], age[b, k] = w, good, old

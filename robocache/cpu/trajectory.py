@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import DataError
-from .._core.jobs import REFUSE, Job
+from .._core.jobs import REFUSE, Aligned, Job
 from ._blend import blend
 from ._locate import locate
 
 
-def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -> bool:
+def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -> Aligned:
     """See robocache.ops.trajectory.resample_trajectories."""
     coarse = False
     for k, job in enumerate(jobs):
@@ -39,7 +39,7 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
             valid[:, :, k] = real
         if age is not None and not alone:
             age[:, :, k] = old
-    return coarse
+    return Aligned(coarse, None)
 
 
 def _check_extents(k: int, job: Job) -> None:

@@ -103,5 +103,6 @@ struct KeyPlan {
     i64 limit;             // keys of real points are below it, every other point has it
     i64 bits;              // needed to hold the limit
     i64 found;             // voxels there are
+    i64 ended;             // place after the last real point in sorted order
     i64 overflow;          // 1: more cells than a key can number
 };

@@ -131,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_radix_scatter(i64* a
 
 // flags[j]: a voxel's run starts here. first[p], if wanted: point p is the first of its voxel. Sums a tile.
 extern "C" __global__ void __launch_bounds__(THREADS) group_heads(const i64* a, const i64* b, const INDEX_T* index_a,
-        const INDEX_T* index_b, const KeyPlan* plan, i64 total, i64 tiles, u8* flags, u8* first, INDEX_T* sums) {
+        const INDEX_T* index_b, KeyPlan* plan, i64 total, i64 tiles, u8* flags, u8* first, INDEX_T* sums) {
     const i64* keys = sorted(plan, a, b);
     const INDEX_T* index = sorted(plan, index_a, index_b);
     const i64 limit = plan->limit;
@@ -139,9 +139,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_heads(const i64* a, 
         int heads = 0;
         for (int k = 0; k < ITEMS; ++k) {
             const i64 j = tile * TILE + k * THREADS + threadIdx.x;
-            const bool head = j < total && keys[j] < limit && (j == 0 || keys[j - 1] != keys[j]);
+            const bool real = j < total && keys[j] < limit;
+            const bool head = real && (j == 0 || keys[j - 1] != keys[j]);
             heads += __syncthreads_count(head);
             if (j < total) flags[j] = head;
+            if (real && (j + 1 == total || keys[j + 1] >= limit)) plan->ended = j + 1;
             if (head && first) first[index[j]] = 1;
         }
         if (threadIdx.x == 0) sums[tile] = (INDEX_T)heads;
@@ -169,26 +171,22 @@ __device__ __forceinline__ i64 flags_before(const u8* flags, i64 total, i64 tile
     return (i64)sums[tile] + (i64)(block_scan<u32>(mine, room, &all) - mine);
 }
 
-// inverse[p] = voxel of p in sorted order; starts[v] = where its run starts, and one more for where the last ends.
-extern "C" __global__ void __launch_bounds__(THREADS) group_label(const i64* a, const i64* b, const INDEX_T* index_a,
-        const INDEX_T* index_b, const KeyPlan* plan, i64 total, i64 tiles, const u8* flags, const INDEX_T* sums, i64 rows,
+// inverse[p] = voxel of p in sorted order; starts[v] = where its run starts.
+extern "C" __global__ void __launch_bounds__(THREADS) group_label(const INDEX_T* index_a, const INDEX_T* index_b, const KeyPlan* plan,
+        i64 total, i64 tiles, const u8* flags, const INDEX_T* sums, i64 rows,
         i64 starts_size, i64* inverse, INDEX_T* starts) {
     __shared__ u32 room[WARPS];
-    const i64* keys = sorted(plan, a, b);
     const INDEX_T* index = sorted(plan, index_a, index_b);
-    const i64 limit = plan->limit, found = plan->found;
+    const i64 ended = plan->ended;
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         i64 id = flags_before(flags, total, tile, sums, room) - 1;
+#pragma unroll 2  // eight at once would spill registers
         for (int k = 0; k < ITEMS; ++k) {
             const i64 j = tile * TILE + threadIdx.x * ITEMS + k;
             if (j >= total) break;
             id += flags[j];
-            const bool real = keys[j] < limit;
-            inverse[index[j]] = real && id < rows ? id : -1;
+            inverse[index[j]] = j < ended && id < rows ? id : -1;
             if (flags[j] && id < starts_size) starts[id] = (INDEX_T)j;
-            if (found >= starts_size) continue;
-            if (!real && (j == 0 || keys[j - 1] < limit)) starts[found] = (INDEX_T)j;
-            if (real && j == total - 1) starts[found] = (INDEX_T)total;
         }
     }
 }
@@ -230,7 +228,7 @@ extern "C" __global__ void group_rows(const i64* a, const i64* b, const KeyPlan*
         coords[row * 3 + 1] = (i32)((i64)(key % ny) + plan->base[1]);
         key /= ny;
         coords[row * 3] = (i32)((i64)(key % nx) + plan->base[0]);
-        counts[row] = (i32)(starts[v + 1] - starts[v]);
+        counts[row] = (i32)((v + 1 < found ? (i64)starts[v + 1] : plan->ended) - (i64)starts[v]);
     }
     for (i64 row = kept + me; row < rows; row += step) {
         coords[row * 3] = coords[row * 3 + 1] = coords[row * 3 + 2] = -1;

@@ -15,7 +15,7 @@ TILE = 2048  # as in group.cu
 DIGITS = 256
 PLAN = np.dtype(
     [("box", np.uint32, 6), ("base", np.int64, 3), ("extent", np.int64, 3)]
-    + [(name, np.int64) for name in ("limit", "bits", "found", "overflow")]
+    + [(name, np.int64) for name in ("limit", "bits", "found", "ended", "overflow")]
 )  # struct KeyPlan of common.cuh
 FOUND = PLAN.fields["found"][1]  # type: ignore[index]
 
@@ -97,7 +97,7 @@ def group(
     starts = work.scratch(starts_size, work.index_type)
     keep = total if first is not None else voxels
     work.tiled(
-        "group_label", *work.buffers, total, work.tiles, flags, sums, keep, starts_size, inverse, starts
+        "group_label", *work.buffers[2:], total, work.tiles, flags, sums, keep, starts_size, inverse, starts
     )  # fmt: skip
     rank = None
     if first is not None:

@@ -47,7 +47,7 @@ typedef Clock::Gap Gap;
 __device__ __forceinline__ Wide wide(TIME_T t) { return widen<Wide>(t); }
 __device__ __forceinline__ bool within(Gap gap, Wide limit) { return limit < 0 || gap <= (Gap)limit; }
 
-struct Stream {  // mirrored by STREAM in trajectory.py; 8-byte fields only
+struct Stream {  // mirrored by _STREAM in trajectory.py; 8-byte fields only
     const char* values;
     const TIME_T* times;
     const i64* lengths;
@@ -61,15 +61,15 @@ struct Stream {  // mirrored by STREAM in trajectory.py; 8-byte fields only
     i64 vector;                                                  // elements an access moves; 0 = convert types
     i64 first_block, tiles;
 };
-struct Table { Stream stream[STREAMS]; };
 
-struct Targets {  // mirrored by TARGETS in trajectory.py
+struct Work {  // mirrored by _GOAL in trajectory.py, then the streams
     const TIME_T* times;
     u8* valid;
     TIME_T* age;
-    const u8* faulty;
+    u8* faulty;
     u32* status;
-    i64 row, rows, steps, streams, tile, checked, column, columns;
+    i64 row, rows, steps, streams, tile, checked, column, columns, blocks;
+    Stream stream[STREAMS];
 };
 
 struct Row {

@@ -12,13 +12,13 @@
 #include "blend.cuh"
 
 extern "C" __global__ void __launch_bounds__(TILE)
-    trajectory_align(const __grid_constant__ Table table, const __grid_constant__ Targets goal, const i64 work) {
+    trajectory_align(const __grid_constant__ Work goal) {
     __shared__ TIME_T stamps[STAGED];
     __shared__ Found found;
-    for (i64 block = blockIdx.x; block < work; block += gridDim.x) {
+    for (i64 block = blockIdx.x; block < goal.blocks; block += gridDim.x) {
         int k = 0;
-        while (k + 1 < goal.streams && block >= table.stream[k + 1].first_block) ++k;
-        const Stream& s = table.stream[k];
+        while (k + 1 < goal.streams && block >= goal.stream[k + 1].first_block) ++k;
+        const Stream& s = goal.stream[k];
         const i64 local = block - s.first_block, b = local / s.tiles, from = (local - b * s.tiles) * goal.tile;
         const i64 targets = min(goal.tile, goal.steps - from);
         const Row row = find_row(s, b, goal.status);
@@ -53,16 +53,17 @@ extern "C" __global__ void __launch_bounds__(TILE)
     }
 }
 
-// One block a (stream, row): 1 where stamps are unsorted, NaN or infinite. For rows too long to stage.
-extern "C" __global__ void trajectory_check_rows(const __grid_constant__ Table table,
-                                                 const __grid_constant__ Targets goal, u8* faulty) {
-    const i64 total = goal.streams * goal.rows;
+// For rows too long to stage: a block checks `share` stamps of one (stream, row); `faulty` starts as zeros.
+extern "C" __global__ void trajectory_check_rows(const __grid_constant__ Work goal, const i64 share, const i64 shares) {
+    const i64 total = goal.streams * goal.rows * shares;
     for (i64 block = blockIdx.x; block < total; block += gridDim.x) {
-        const i64 k = block / goal.rows, b = block - k * goal.rows;
-        const Stream& s = table.stream[k];
+        const i64 which = block / shares, from = (block - which * shares) * share;
+        const i64 k = which / goal.rows, b = which - k * goal.rows;
+        const Stream& s = goal.stream[k];
         const Row row = find_row(s, b, goal.status);
-        const bool bad =
-            __syncthreads_or(row.count > STAGED && out_of_order(s.times + row.time, row.count, goal.status));
-        if (threadIdx.x == 0) faulty[block] = bad;
+        if (row.count <= STAGED || from >= row.count) continue;
+        // One stamp more than the share, so that no pair of neighbours is missed.
+        const i64 count = min(share + 1, row.count - from);
+        if (out_of_order(s.times + row.time + from, count, goal.status)) goal.faulty[which] = 1;
     }
 }

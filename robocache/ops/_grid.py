@@ -11,17 +11,25 @@ from .._core.errors import ArgumentError, DataError
 from ._streams import Arranged
 
 NAT = np.iinfo(np.int64).min
+NANOSECONDS = 1_000_000_000
 
 
 def follow(stream: Arranged, name: str, latency: Any, xp: Any) -> Any:
     """True capture times of one stream; padding becomes NaT or NaN, so that it is invalid everywhere."""
     if stream.offsets is not None:
         raise ArgumentError(f"target_times={name!r} is packed and has no common length; give an array or rate=")
-    times = stream.times - stream.times.dtype.type(latency) if latency else stream.times
+    times = _captured(stream.times, latency)
     if stream.lengths is None:
         return times
     real = xp.arange(times.shape[1]) < stream.lengths[:, None]
     return xp.where(real, times, _nothing(times.dtype))
+
+
+def _captured(times: Any, latency: Any) -> Any:
+    """Stamps minus latency, rounded to the stamps' type as the backends do."""
+    if not latency or times.dtype == dtypes.int64:
+        return times - latency if latency else times
+    return (times.astype(np.float64) - latency).astype(times.dtype)
 
 
 def even(streams: list[Arranged], latencies: list[Any], rate: Any, start: Any, stop: Any, rows: int, xp: Any) -> Any:
@@ -31,9 +39,7 @@ def even(streams: list[Arranged], latencies: list[Any], rate: Any, start: Any, s
     the device. # synchronizes
     """
     time = streams[0].times.dtype
-    frequency = Fraction(checks.positive("rate", rate)).limit_denominator(1_000_000)
-    if frequency == 0:
-        raise ArgumentError(f"rate={rate!r} is below a millionth of a hertz")
+    frequency = _fraction(checks.positive("rate", rate))
     first, last = np.full(rows, start, time if start is not None else object), np.full(rows, stop, object)
     if start is None or stop is None:
         shared = _shared(streams, latencies, rows, xp)
@@ -53,23 +59,33 @@ def even(streams: list[Arranged], latencies: list[Any], rate: Any, start: Any, s
     return xp.asarray(grid)
 
 
+def _fraction(rate: float) -> Fraction:
+    """The simple fraction that the float stands for (30000/1001, 1000/3), or the float itself."""
+    simple = Fraction(rate).limit_denominator(1_000_000)
+    return simple if float(simple) == rate else Fraction(rate)
+
+
 def _ticks(n: int, frequency: Fraction, time: np.dtype) -> np.ndarray:
-    """``k / rate`` for n ticks, in integer nanoseconds rounded to nearest or in float64 seconds."""
-    k = np.arange(n, dtype=np.int64)
+    """``k / rate`` for n ticks, in integer nanoseconds rounded to nearest (ties up) or in float64 seconds."""
     if time != dtypes.int64:
-        return k * float(frequency.denominator) / float(frequency.numerator)
-    period = 1_000_000_000 * frequency.denominator
-    if n * period * 2 > 2**63 - 1:
-        raise ArgumentError("the grid is too long for exact int64 arithmetic; use a rounder rate or shorter episodes")
-    return (2 * k * period + frequency.numerator) // (2 * frequency.numerator)
+        return np.arange(n, dtype=np.int64) * float(frequency.denominator) / float(frequency.numerator)
+    period = NANOSECONDS / frequency
+    top, bottom = 2 * period.numerator, 2 * period.denominator
+    if n * top + bottom <= np.iinfo(np.int64).max:
+        return (np.arange(n, dtype=np.int64) * top + bottom // 2) // bottom
+    return np.array([(k * top + bottom // 2) // bottom for k in range(n)], np.int64)  # slow: an odd rate, a long grid
 
 
 def _steps(span: tuple[Any, Any], frequency: Fraction) -> int:
-    """Ticks from start to stop, both included."""
-    if isinstance(span[0], int):
-        return int((span[1] - span[0]) * frequency // 1_000_000_000) + 1
-    count = math.floor((span[1] - span[0]) * float(frequency))
-    return count + (2 if span[0] + (count + 1) / float(frequency) <= span[1] else 1)
+    """Ticks from start to stop, both included, as they are after rounding."""
+    start, stop = span
+    if isinstance(start, int):  # k / rate is below stop - start + 1/2
+        return math.ceil((2 * (stop - start) + 1) * frequency / (2 * NANOSECONDS))
+    count = math.floor((stop - start) * float(frequency)) + 2
+    step = float(frequency.denominator), float(frequency.numerator)
+    while start + (count - 1) * step[0] / step[1] > stop:  # twice or thrice
+        count -= 1
+    return count
 
 
 def _shared(streams: list[Arranged], latencies: list[Any], rows: int, xp: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -78,8 +94,8 @@ def _shared(streams: list[Arranged], latencies: list[Any], rows: int, xp: Any) -
     for stream, latency in zip(streams, latencies, strict=True):
         ends = [np.broadcast_to(_host(e).astype(stream.times.dtype), rows) for e in _ends(stream, xp)]
         missing = _missing(ends[0]) | _missing(ends[1])
-        firsts.append(np.where(missing, _nothing(stream.times.dtype), ends[0] - stream.times.dtype.type(latency)))
-        lasts.append(np.where(missing, _nothing(stream.times.dtype), ends[1] - stream.times.dtype.type(latency)))
+        firsts.append(np.where(missing, _nothing(stream.times.dtype), _captured(ends[0], latency)))
+        lasts.append(np.where(missing, _nothing(stream.times.dtype), _captured(ends[1], latency)))
     gone = np.any([_missing(f) for f in firsts], axis=0)
     nothing = _nothing(firsts[0].dtype)
     return np.where(gone, nothing, np.max(firsts, axis=0)), np.where(gone, nothing, np.min(lasts, axis=0))

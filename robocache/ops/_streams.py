@@ -25,16 +25,23 @@ class Arranged(NamedTuple):
 
 
 def times_of(name: str, array: Any, xp: Any) -> Any:
-    """A contiguous ``[R, T]`` or ``[T]`` array of int64, float64 or float32 stamps."""
+    """``[R, T]`` or ``[T]`` stamps as int64, float64 or float32: contiguous, or one row broadcast (see `one_row`)."""
     if array.dtype.kind == "M":
         array = _nanoseconds(name, array)
     if array.dtype not in dtypes.TIMES:
         raise DTypeError(f"{name} has dtype {array.dtype}. {TIME_REMEDY}; convert them first")
-    if array.ndim == 2 and array.shape[0] > 1 and array.strides[0] == 0:
-        array = array[:1]  # one row broadcast over the batch
     if array.ndim not in (1, 2):
         raise ShapeError(f"{name} has shape {tuple(array.shape)}; expected (time,) or (batch, time)")
-    return array if array.flags.c_contiguous else xp.ascontiguousarray(array)
+    if array.flags.c_contiguous:
+        return array
+    if array.ndim == 2 and array.shape[0] > 1 and array.strides[0] == 0:
+        return xp.broadcast_to(xp.ascontiguousarray(array[:1]), array.shape)
+    return xp.ascontiguousarray(array)
+
+
+def one_row(times: Any) -> Any:
+    """``[1, T]`` where one row is broadcast over the batch: the backends then share it."""
+    return times if times.flags.c_contiguous else times[:1]
 
 
 def _nanoseconds(name: str, array: Any) -> Any:
@@ -76,7 +83,7 @@ def arrange(label: str, values: Any, times: Any, lengths: Any, offsets: Any, bat
         if lengths.shape[0] != rows:
             raise ShapeError(f"{label}lengths has {lengths.shape[0]} entries for {rows} rows; give one a row")
     feature = tuple(values.shape[2:])
-    return Arranged(_flatten(values, 2, xp), times, lengths, None, rows if batched else None, feature)
+    return Arranged(_flatten(values, 2, xp), one_row(times), lengths, None, rows if batched else None, feature)
 
 
 def _is_batched(label: str, values: Any, times: Any, wanted: bool) -> bool:
@@ -146,6 +153,17 @@ def join_rows(what: str, *rows: int | None) -> int | None:
     return joint
 
 
+def spread(label: str, stream: Arranged, rows: int | None, xp: Any) -> Arranged:
+    """The stream for a batch of ``rows``: lengths are given to every row. Values and times of one row are shared."""
+    if rows is None or stream.rows in (None, rows):
+        return stream
+    if stream.offsets is not None:
+        raise ShapeError(f"{label}offsets makes {stream.rows} rows for a batch of {rows}; packed rows are not repeated")
+    if stream.lengths is None:
+        return stream
+    return stream._replace(lengths=xp.ascontiguousarray(xp.broadcast_to(stream.lengths, (rows,))))
+
+
 def method_of(label: str, method: Any, values: Any) -> int:
     """Code of an interpolation method, refused where the values cannot be averaged."""
     code = jobs.METHODS.index(checks.choice(f"{label}method", method, jobs.METHODS))
@@ -167,8 +185,10 @@ def outside_of(outside: Any, dtype: np.dtype) -> tuple[int, Any]:
         return code, (math.nan if floating else 0)
     try:
         number = np.asarray(outside)
-        fill = number.astype(dtype)
-        fits = number.ndim == 0 and (floating or bool(fill == number))
+        with np.errstate(over="ignore", invalid="ignore"):
+            fill = number.astype(dtype)
+        overflow = bool(np.isfinite(number)) and not np.isfinite(fill.astype(np.float64))
+        fits = number.ndim == 0 and number.dtype.kind != "c" and not overflow and (floating or bool(fill == number))
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
@@ -182,12 +202,16 @@ def span_of(name: str, value: Any, time: np.dtype, signed: bool = False) -> int 
     if value is None:
         return jobs.NO_LIMIT if integer else float(jobs.NO_LIMIT)
     if isinstance(value, np.timedelta64):
+        if np.isnat(value):
+            raise ArgumentError(f"{name} is NaT; give a duration")
         value = int(value.astype("m8[ns]").astype(np.int64)) if integer else value / np.timedelta64(1, "s")
     if integer and not isinstance(value, (int, np.integer)):
         raise ArgumentError(f"{name}={value!r}: the stamps are integer nanoseconds, so give an int in ns or a timedelta64")
     number = int(value) if integer else checks.finite(name, value)
     if number < 0 and not signed:
         raise ArgumentError(f"{name}={value!r} must not be negative")
+    if integer and not -(2**63) < number < 2**63:
+        raise ArgumentError(f"{name}={value!r} does not fit 64-bit nanoseconds")
     return number
 
 

@@ -1,5 +1,6 @@
 """Checks of what ``voxelize`` and ``voxel_grid`` are given and where they write to."""
 
+import math
 import os
 from typing import Any, NamedTuple
 
@@ -99,7 +100,10 @@ def reductions(reduce: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
 
 def fill_value(fill: Any, kinds: tuple[str, ...], dtype: np.dtype) -> tuple[float, int]:
     """``fill`` as a float and as 64 bits of an integer; refused if an integer result cannot hold it."""
-    number = fill if isinstance(fill, (int, np.integer)) else float(fill)
+    try:
+        number = int(fill) if isinstance(fill, (int, np.integer)) else float(fill)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"fill={fill!r} is not a number") from None
     integers = [np.dtype(np.int64)] if "sum" in kinds and dtype not in dtypes.FLOATING else []
     if dtype not in dtypes.FLOATING and ("max" in kinds or "min" in kinds):
         integers.append(dtype)
@@ -146,11 +150,13 @@ def _free_cpu() -> int | None:
 
 
 def options(outside: str, check: str) -> None:
+    """Refuse unknown words."""
     checks.choice("outside", outside, OUTSIDE)
     checks.choice("check", check, CHECKS)
 
 
 def refuse_dropped(dropped: Any) -> None:
+    """Raise if any point was dropped. # synchronizes"""
     total = int(dropped.sum())  # synchronizes
     if total:
         raise DataError(f"{total} points lie outside the grid or are not finite, and outside='raise'")
@@ -175,6 +181,7 @@ def dense_results(
 
 
 def targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:
+    """Outputs of the caller by the names they have in messages."""
     if out is None:
         return {}
     outs = tuple(out) if several and isinstance(out, (tuple, list)) else (out,)
@@ -187,6 +194,7 @@ def targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:
 
 
 def check_targets(targets: dict[str, Any], natives: list[Any], shapes: list[Any], types: list[Any]) -> None:
+    """Refuse outputs that the results do not fit."""
     for name, native, shape, dtype in zip(targets, natives, shapes, types, strict=True):
         if tuple(native.shape) != tuple(shape):
             raise ShapeError(f"{name} has shape {tuple(native.shape)}; expected {tuple(shape)}")
@@ -198,7 +206,8 @@ def check_targets(targets: dict[str, Any], natives: list[Any], shapes: list[Any]
 def require_room(
     call: Any, rows: Any, kinds: tuple[str, ...], shapes: list[Any], types: list[Any], feature: Any, given: bool
 ) -> None:
-    sizes = [int(np.prod(s, dtype=object)) for s in shapes]
+    """Refuse a dense result that would not fit into memory."""
+    sizes = [math.prod(s) for s in shapes]
     needed = 0 if given else sum(n * t.itemsize for n, t in zip(sizes, types, strict=True))
     slots = max((n for n, kind in zip(sizes, kinds, strict=True) if kind in REDUCTIONS), default=0)
     if feature is not None:  # an accumulator a reduction, an exponent a sum, a count a cell, a cell a point

@@ -1,0 +1,118 @@
+"""GPU calls that look like an earlier one go straight to the launch.
+
+Everything an operation checks follows from shapes, strides, types, alignment, device and options. They are the key;
+a call whose key was seen before has passed the checks already. What depends on the addresses is checked every time.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import interop
+from .._core import dtypes
+from ._outputs import apart
+
+CAPACITY = 1024  # then all is forgotten: a loop over ever-changing shapes must not grow without end
+PLAIN = (str, int, float, bool, type(None))
+
+
+def key(arrays: Iterable[Any], options: tuple[Any, ...]) -> Any:
+    """Key of a call, or None where some array is not CuPy on the current device, or an option is not plain."""
+    parts: list[Any] = []
+    device = None
+    for array in arrays:
+        if array is None:
+            parts.append(None)
+            continue
+        if interop.kind(array) != "cupy":
+            return None
+        data = array.data
+        if device is None:
+            device = data.device_id
+        elif data.device_id != device:
+            return None
+        parts.append((array.shape, array.strides, array.dtype, data.ptr & 15))
+    for option in options:
+        if type(option) not in PLAIN:
+            return None
+    if device is None or sys.modules["cupy"].cuda.runtime.getDevice() != device:
+        return None
+    return (device, *parts, *options, *map(type, options))
+
+
+def same_memory(pairs: Iterable[tuple[Any, Any]]) -> bool:
+    """Whether every array in use is the caller's own memory, so that a later call can pass its addresses on."""
+    return all(a is b is None or (a is not None and b is not None and a.data.ptr == b.data.ptr) for a, b in pairs)
+
+
+class Memory:
+    """What one operation remembers."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Callable[..., Any]] = {}
+
+    def find(self, key: Any) -> Callable[..., Any] | None:
+        """The replay of a call with this key."""
+        return None if key is None else self._known.get(key)
+
+    def keep(self, key: Any, replay: Callable[..., Any]) -> None:
+        """Remember how to run calls with this key."""
+        if len(self._known) >= CAPACITY:
+            self._known.clear()
+        self._known[key] = replay
+
+
+class Resample:
+    """The launch of an earlier call of the same key, with other arrays."""
+
+    def __init__(self, again: Any, result: Any, valid: Any, age: Any, lead: tuple[int, ...]) -> None:
+        self._again = again
+        self._xp = sys.modules["cupy"]
+        self._result = (result.shape, result.dtype)
+        self._valid = valid is not None
+        self._age = None if age is None else age.dtype
+        self._lead = lead
+
+    def __call__(self, values: Any, source_times: Any, target_times: Any, lengths: Any, offsets: Any, out: Any) -> Any:
+        xp = self._xp
+        result = out
+        if out is None:
+            result = xp.empty(*self._result)
+        else:
+            apart("out", out, {"values": values, "source_times": source_times, "target_times": target_times}, xp)
+        valid = xp.empty(self._lead, dtypes.boolean) if self._valid else None
+        age = None if self._age is None else xp.empty(self._lead, self._age)
+        self._again([(values, source_times, lengths, offsets)], [result.data.ptr], target_times, valid, age)
+        if valid is None and age is None:
+            return result
+        return tuple(array for array in (result, valid, age) if array is not None)
+
+
+class Fuse:
+    """The same for fusion. One allocation holds all results: for small calls, three cost more than the launch."""
+
+    def __init__(self, again: Any, names: Any, jobs: Any, results: Any, valid: Any, age: Any, fused: Any) -> None:
+        self._again = again
+        self._xp = sys.modules["cupy"]
+        self._fused = type(fused)
+        self._names, self._slices = fused.names, fused.slices
+        self._keys = list(results) if isinstance(fused.values, dict) else None
+        self._specs: list[tuple[Any, Any, int]] = []
+        self._size = 0
+        for array in (*results.values(), valid, age):
+            self._specs.append((array.shape, array.dtype, self._size))
+            self._size += -(-array.nbytes // 256) * 256
+        self._outs = []
+        for name, job in zip(names, jobs, strict=True):
+            which = self._keys.index(name) if self._keys else 0
+            within = job.out.data.ptr - list(results.values())[which].data.ptr
+            self._outs.append(self._specs[which][2] + within)
+
+    def __call__(self, sources: Any, target_times: Any) -> Any:
+        ndarray = self._xp.ndarray
+        memory = self._xp.empty(self._size, dtypes.uint8).data
+        start = memory.ptr
+        *results, valid, age = [ndarray(shape, dtype, memory + at) for shape, dtype, at in self._specs]
+        self._again(sources, [start + at for at in self._outs], target_times, valid, age)
+        values = dict(zip(self._keys, results, strict=True)) if self._keys else results[0]
+        return self._fused(values, valid, age, target_times, self._slices, self._names)
