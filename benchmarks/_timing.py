@@ -24,7 +24,9 @@ def spread(samples: Sequence[float]) -> dict[str, float]:
     return {"median": middle, "q1": low, "q3": high, "runs": len(samples)}
 
 
-def call_time(function: Callable[[], Any], settle: Callable[[], Any] = lambda: None, batch: int = 50, runs: int = 15) -> dict[str, float]:
+def call_time(
+    function: Callable[[], Any], settle: Callable[[], Any] = lambda: None, batch: int = 50, runs: int = 15
+) -> dict[str, float]:
     """Microseconds of one call on the host; ``settle`` waits for the device between batches, outside the clock."""
     for _ in range(batch):
         function()
@@ -65,7 +67,7 @@ def cupy_graph_time(calls: Sequence[Callable[[], Any]], runs: int = 9) -> dict[s
         graph = stream.end_capture()
         graph.launch()
         stream.synchronize()
-        return _replay(lambda: graph.launch(), len(calls), runs)
+        return _replay(graph.launch, len(calls), runs)
 
 
 def torch_graph_time(calls: Sequence[Callable[[], Any]], runs: int = 9) -> dict[str, float]:
@@ -131,7 +133,7 @@ def machine() -> dict[str, Any]:
         info["gpu"] = properties["name"].decode()
         info["driver"] = cupy.cuda.runtime.driverGetVersion()
         info["runtime"] = cupy.cuda.runtime.runtimeGetVersion()
-    except Exception as error:
+    except (ImportError, RuntimeError) as error:  # CuPy is absent, or finds no driver
         info["gpu"] = f"none ({type(error).__name__})"
     return info
 

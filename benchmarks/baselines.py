@@ -12,4 +12,6 @@ def torch_linear(values: Any, times: Any, targets: Any) -> Any:
     start, stop = times.gather(1, left), times.gather(1, right)
     weight = ((targets - start) / (stop - start)).clamp_(0, 1).to(values.dtype)[..., None]
     shape = (-1, -1, values.shape[2])
-    return torch.lerp(values.gather(1, left[..., None].expand(shape)), values.gather(1, right[..., None].expand(shape)), weight)
+    return torch.lerp(
+        values.gather(1, left[..., None].expand(shape)), values.gather(1, right[..., None].expand(shape)), weight
+    )

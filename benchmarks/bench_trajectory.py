@@ -72,11 +72,20 @@ def run_cuda(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
     sets = []
     for i in range(count):
         v = cupy.asarray(values)
-        sets.append((v, cupy.asarray(times + i), cupy.asarray(targets + i), cupy.full((batch, target, features), cupy.nan, kind)))
+        sets.append(
+            (
+                v,
+                cupy.asarray(times + i),
+                cupy.asarray(targets + i),
+                cupy.full((batch, target, features), cupy.nan, kind),
+            )
+        )
     calls = [lambda s=s: rc.resample_trajectories(*s[:3], out=s[3]) for s in sets]
     row: dict[str, Any] = {"backend": "cuda", "shape": shape, "dtype": dtype, "bytes": nbytes}
     row["device_us"] = _timing.cupy_graph_time(calls)
-    row["error"] = check(sets[-1][3].astype(cupy.float32).get(), values.astype(np.float32), times + count - 1, targets + count - 1, dtype)
+    row["error"] = check(
+        sets[-1][3].astype(cupy.float32).get(), values.astype(np.float32), times + count - 1, targets + count - 1, dtype
+    )
     unchecked = [lambda s=s: rc.resample_trajectories(*s[:3], out=s[3], check="none") for s in sets]
     row["device_unchecked_us"] = _timing.cupy_graph_time(unchecked)
     if nbytes < 64 << 20:
@@ -88,12 +97,24 @@ def run_cuda(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
     tensors = [tuple(torch.from_dlpack(a) for a in s[:3]) for s in sets]
     peers = [lambda s=s: baselines.torch_linear(*s) for s in tensors[: max(4, min(count, (8 << 30) // nbytes))]]
     row["torch_device_us"] = _timing.torch_graph_time(peers)
-    row["torch_error"] = float(np.abs(baselines.torch_linear(*tensors[0])[:8].float().cpu().numpy() - reference(values.astype(np.float32), times, targets)).max())
+    row["torch_error"] = float(
+        np.abs(
+            baselines.torch_linear(*tensors[0])[:8].float().cpu().numpy()
+            - reference(values.astype(np.float32), times, targets)
+        ).max()
+    )
     if nbytes < 64 << 20:
         row["torch_call_us"] = _timing.call_time(peers[0], torch.cuda.synchronize)
     half = nbytes // 2
     copies = [(cupy.empty(half, np.uint8), cupy.empty(half, np.uint8)) for _ in range(count)]
-    row["copy_us"] = _timing.cupy_graph_time([lambda c=c: cupy.cuda.runtime.memcpyAsync(c[0].data.ptr, c[1].data.ptr, half, 3, cupy.cuda.get_current_stream().ptr) for c in copies])
+    row["copy_us"] = _timing.cupy_graph_time(
+        [
+            lambda c=c: cupy.cuda.runtime.memcpyAsync(
+                c[0].data.ptr, c[1].data.ptr, half, 3, cupy.cuda.get_current_stream().ptr
+            )
+            for c in copies
+        ]
+    )
     row["share_of_copy"] = row["copy_us"]["median"] / row["device_us"]["median"]
     row["over_torch"] = row["torch_device_us"]["median"] / row["device_us"]["median"]
     return row
@@ -130,7 +151,11 @@ def run_fuse_call() -> dict[str, Any]:
         streams[name] = rc.Stream(cupy.asarray(rng.standard_normal((4, count, width), np.float32)), cupy.asarray(times))
     clock = cupy.asarray(np.linspace(0, 10**9, 50).astype(np.int64))
     wait = cupy.cuda.Device().synchronize
-    return {"op": "fuse_multimodal", "streams": 3, "call_us": _timing.call_time(lambda: rc.fuse_multimodal(streams, clock), wait)}
+    return {
+        "op": "fuse_multimodal",
+        "streams": 3,
+        "call_us": _timing.call_time(lambda: rc.fuse_multimodal(streams, clock), wait),
+    }
 
 
 def main() -> None:
@@ -148,7 +173,16 @@ def main() -> None:
                 continue
             row = (run_cuda if options.backend == "cuda" else run_cpu)(shape, dtype)
             rows.append(row)
-            print(dtype, shape, {k: round(v["median"] if isinstance(v, dict) else v, 4) for k, v in row.items() if k not in ("backend", "shape", "dtype")}, flush=True)
+            print(
+                dtype,
+                shape,
+                {
+                    k: round(v["median"] if isinstance(v, dict) else v, 4)
+                    for k, v in row.items()
+                    if k not in ("backend", "shape", "dtype")
+                },
+                flush=True,
+            )
     extra = {}
     if options.backend == "cuda":
         extra["fuse_call"] = run_fuse_call()

@@ -3,7 +3,18 @@
 from ._core import errors
 from .ops.fusion import Fused, Stream, fuse_multimodal
 from .ops.trajectory import resample_trajectories
+from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Fused", "Stream", "errors", "fuse_multimodal", "resample_trajectories"]
+__all__ = [
+    "Fused",
+    "Stream",
+    "Voxels",
+    "errors",
+    "fuse_multimodal",
+    "resample_trajectories",
+    "voxel_grid",
+    "voxelize",
+    "voxelize_point_cloud",
+]

@@ -24,7 +24,7 @@ _kinds: dict[type, str] = {}
 
 
 def kind(array: Any) -> str:
-    """Framework of an array: numpy, cupy, torch, jax, dlpack (anything else that speaks it) or host (lists, numbers)."""
+    """Framework of an array: numpy, cupy, torch, jax, dlpack (anything else that speaks it) or host (lists)."""
     found = _kinds.get(type(array))
     if found is None:
         found = _kinds[type(array)] = _classify(array)
@@ -117,7 +117,11 @@ class Call:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """Uninitialised, C-contiguous array that the caller's framework can take over without a copy."""
-        return aligned_empty(shape, dtype) if self.framework == "jax" and self.backend == "cpu" else self.xp.empty(shape, dtype)
+        return (
+            aligned_empty(shape, dtype)
+            if self.framework == "jax" and self.backend == "cpu"
+            else self.xp.empty(shape, dtype)
+        )
 
     def give(self, array: Any) -> Any:
         """``array`` in the caller's framework, same memory. Call it inside the context: exports order streams there."""

@@ -72,5 +72,5 @@ def _heights(figure: Any, axes: Any, counts: np.ndarray, bounds: Any, size: floa
     axes.set(
         xlabel="x in m",
         ylabel="y in m",
-        title=f"Table top from the depth camera, {size * 100:g} cm voxels (white: unseen)",
+        title=f"Table top by depth camera, {size * 100:g} cm voxels (white: unseen)",
     )

@@ -31,7 +31,11 @@ def _blend_float(start, stop, index, weight, real, want_real, values, base, stri
         else:  # from the nearer end: exact at both, half the worst error of a + w * (b - a)
             right = left + strides[1]
             near, share = (left, w) if w < 0.5 else (right, w - one)
-            from_, a, c = values[near : near + features], values[left : left + features], values[right : right + features]
+            from_, a, c = (
+                values[near : near + features],
+                values[left : left + features],
+                values[right : right + features],
+            )
             for d in range(features):
                 result[d] = from_[d] + share * (c[d] - a[d])
         if want_real:
@@ -61,7 +65,11 @@ def _blend_half(start, stop, index, weight, real, want_real, values, base, strid
         else:
             right = left + strides[1]
             near, share = (left, w) if w < 0.5 else (right, w - np.float32(1))
-            from_, a, c = values[near : near + features], values[left : left + features], values[right : right + features]
+            from_, a, c = (
+                values[near : near + features],
+                values[left : left + features],
+                values[right : right + features],
+            )
             if brain:
                 for d in range(features):
                     result[d] = narrow_bf16(widen_bf16(from_[d]) + share * (widen_bf16(c[d]) - widen_bf16(a[d])))

@@ -24,8 +24,8 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
         report = locate(job, targets, check != "none", index, weight, real, old)
         if report.row >= 0:
             raise DataError(
-                f"source_times of stream {k}, row {report.row} are unsorted, NaN or infinite at sample {report.sample}; "
-                "sort the row (and its values), or drop the bad stamps"
+                f"source_times of stream {k}, row {report.row} are unsorted, NaN or infinite at sample "
+                f"{report.sample}; sort the row (and its values), or drop the bad stamps"
             )
         if job.outside == REFUSE and report.outside:
             raise DataError(

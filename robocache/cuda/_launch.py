@@ -31,7 +31,7 @@ class Status:
         memory = cupy.cuda.alloc_pinned_memory(4 * len(MESSAGES))
         self._words = np.frombuffer(memory, np.uint32, len(MESSAGES))
         self._words[:] = 0
-        self._bytes = memoryview(self._words).cast("B")
+        self._bytes = self._words.view(np.uint8).data
         self.pointer = int(memory.ptr)
 
     def take(self) -> list[int]:

@@ -93,20 +93,18 @@ class Launch:
     def _at(self, k: int) -> int:
         return _GOAL.size + k * self._step
 
-    def fire(self, sources: Sequence[Any], outs: Sequence[int], targets: Any, valid: Any, age: Any, status: int) -> None:
+    def fire(
+        self, sources: Sequence[Any], outs: Sequence[int], targets: Any, valid: Any, age: Any, status: int
+    ) -> None:
         """Launch on the current stream with these arrays."""
         if self._blocks is None:
             return
         packed = bytearray(self._template)
         faulty = cupy.zeros(self._faulty, np.uint8) if self._shares else None
-        _ADDRESSES.pack_into(
-            packed, 0, targets.data.ptr, _address(valid), _address(age), _address(faulty), status
-        )
+        _ADDRESSES.pack_into(packed, 0, targets.data.ptr, _address(valid), _address(age), _address(faulty), status)
         at = _GOAL.size
         for (values, times, lengths, offsets), out in zip(sources, outs, strict=True):
-            _ADDRESSES.pack_into(
-                packed, at, values.data.ptr, times.data.ptr, _address(lengths), _address(offsets), out
-            )
+            _ADDRESSES.pack_into(packed, at, values.data.ptr, times.data.ptr, _address(lengths), _address(offsets), out)
             at += self._step
         work = np.frombuffer(packed, self._size)
         if self._shares:

@@ -47,10 +47,13 @@ def even(streams: list[Arranged], latencies: list[Any], rate: Any, start: Any, s
         last = shared[1] if stop is None else last
     convert = int if time == dtypes.int64 else float
     spans = [
-        None if _missing(a) or _missing(b) or b < a else (convert(a), convert(b)) for a, b in zip(first, last, strict=True)
+        None if _missing(a) or _missing(b) or b < a else (convert(a), convert(b))
+        for a, b in zip(first, last, strict=True)
     ]
     if rows and not any(spans):
-        raise DataError("the streams share no time: the latest first stamp lies after the earliest last one; give start and stop")
+        raise DataError(
+            "the streams share no time: the latest first stamp lies after the earliest last one; give start and stop"
+        )
     counts = [0 if span is None else _steps(span, frequency) for span in spans]
     grid = np.full((rows, max(counts, default=0)), _nothing(time), time)
     for b, (span, n) in enumerate(zip(spans, counts, strict=True)):

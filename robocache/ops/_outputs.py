@@ -91,9 +91,13 @@ def _joint_dtype(arranged: dict[str, Arranged], dtype: Any) -> np.dtype:
         except TypeError as error:
             raise DTypeError(f"dtype={dtype!r} is no NumPy dtype: {error}") from None
     if joint not in dtypes.VALUES:
-        raise DTypeError(f"streams of {', '.join(map(str, kinds))} have no common type here; give dtype= or layout='dict'")
+        raise DTypeError(
+            f"streams of {', '.join(map(str, kinds))} have no common type here; give dtype= or layout='dict'"
+        )
     if joint not in dtypes.FLOATING:
         for name, stream in arranged.items():
             if not np.can_cast(stream.values.dtype, joint, "safe"):
-                raise DTypeError(f"{name}.values of {stream.values.dtype} does not fit dtype={joint}; choose a float type")
+                raise DTypeError(
+                    f"{name}.values of {stream.values.dtype} does not fit dtype={joint}; choose a float type"
+                )
     return joint

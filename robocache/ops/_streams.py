@@ -192,7 +192,9 @@ def outside_of(outside: Any, dtype: np.dtype) -> tuple[int, Any]:
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
-        raise ArgumentError(f"outside={outside!r} is neither one of {', '.join(OUTSIDE)} nor a number that {dtype} holds")
+        raise ArgumentError(
+            f"outside={outside!r} is neither one of {', '.join(OUTSIDE)} nor a number that {dtype} holds"
+        )
     return jobs.FILL, fill.item()
 
 
@@ -206,7 +208,9 @@ def span_of(name: str, value: Any, time: np.dtype, signed: bool = False) -> int 
             raise ArgumentError(f"{name} is NaT; give a duration")
         value = int(value.astype("m8[ns]").astype(np.int64)) if integer else value / np.timedelta64(1, "s")
     if integer and not isinstance(value, (int, np.integer)):
-        raise ArgumentError(f"{name}={value!r}: the stamps are integer nanoseconds, so give an int in ns or a timedelta64")
+        raise ArgumentError(
+            f"{name}={value!r}: the stamps are integer nanoseconds, so give an int in ns or a timedelta64"
+        )
     number = int(value) if integer else checks.finite(name, value)
     if number < 0 and not signed:
         raise ArgumentError(f"{name}={value!r} must not be negative")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import interop
 from .._core import checks, dtypes
-from .._core.errors import ArgumentError, DataWarning, DTypeError
+from .._core.errors import ArgumentError, DataWarning
 from .._core.jobs import Job
 from . import _grid, _outputs, _replay, _streams
 from ._dispatch import twin
@@ -55,12 +55,12 @@ class Stream:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """Streams on one clock, as `fuse_multimodal` returns them.
+    r"""Streams on one clock, as `fuse_multimodal` returns them.
 
     Parameters
     ----------
     values : array, shape (batch, target, sum of features), or dict of arrays (batch, target, \\*feature)
-        One array for ``layout="concat"``, one a stream for ``layout="dict"``. Without a batch axis if no stream has one.
+        One array for ``layout="concat"``, one a stream for ``layout="dict"``. No batch axis if no stream has one.
     valid : array of bool, shape (batch, target, stream)
         True where that stream's value is real.
     age : array, shape (batch, target, stream)
@@ -253,9 +253,7 @@ def _arrange(native: dict[str, list[Any]], batched: bool, xp: Any) -> dict[str, 
             _streams.targets_like(f"{name}.times", stamps, f"{first}.times", other.times.dtype)
             break
         shared = stamps.ndim == 1 and values.ndim and values.shape[0] == stamps.shape[0] and lengths is None
-        arranged[name] = _streams.arrange(
-            f"{name}.", values, stamps, lengths, offsets, batched and not shared, xp
-        )
+        arranged[name] = _streams.arrange(f"{name}.", values, stamps, lengths, offsets, batched and not shared, xp)
     return arranged
 
 
@@ -269,7 +267,14 @@ def _spans(name: str, stream: Stream, time: np.dtype) -> tuple[Any, Any, Any]:
 
 
 def _clock(
-    arranged: dict[str, Arranged], spans: dict[str, Any], goals: Any, wish: Any, rate: Any, start: Any, stop: Any, xp: Any
+    arranged: dict[str, Arranged],
+    spans: dict[str, Any],
+    goals: Any,
+    wish: Any,
+    rate: Any,
+    start: Any,
+    stop: Any,
+    xp: Any,
 ) -> tuple[Any, int | None]:
     """Target times ``[R, T]`` and the batch size (None without one)."""
     if (wish is None) == (rate is None):

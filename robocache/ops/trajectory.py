@@ -3,11 +3,9 @@
 import warnings
 from typing import Any
 
-import numpy as np
-
 from .. import interop
 from .._core import checks, dtypes
-from .._core.errors import ArgumentError, DataWarning, DTypeError, ShapeError
+from .._core.errors import DataWarning
 from .._core.jobs import Job
 from . import _outputs, _replay, _streams
 from ._dispatch import twin
@@ -33,7 +31,7 @@ def resample_trajectories(
     check: str = "auto",
     out: Any = None,
 ) -> Any:
-    """Resample trajectories from their own time stamps onto target times.
+    r"""Resample trajectories from their own time stamps onto target times.
 
     Parameters
     ----------
@@ -103,8 +101,8 @@ def resample_trajectories(
     The search and the differences run in the stamps' own type (unsigned 64-bit for nanoseconds, float64 for floats);
     the weight is one float64 division, rounded to the arithmetic's type. Arithmetic is float32 (float64 for float64)
     with one rounding at the end: ``a + w (b - a)`` from the nearer end with a fused multiply-add, at most 1.5 ulp of
-    the larger of the two samples. On the GPU -- and only there -- nothing is flushed or fused beyond that, so both backends agree
-    to 1 ulp and ``nearest``, ``previous``, ``next``, ``valid`` and ``age`` agree bit for bit; repeated runs are equal.
+    the larger of the two samples. Subnormals are kept on both backends. Both agree to 1 ulp; ``nearest``, ``previous``,
+    ``next``, ``valid`` and ``age`` agree bit for bit; repeated runs are equal.
 
     Runs on the caller's current stream, never waits for the GPU but where said above, and can be captured in a CUDA
     graph after one call with the same types. One launch; two where a row holds more than 2048 stamps to check.

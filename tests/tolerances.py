@@ -1,0 +1,54 @@
+"""The one tolerance table. A test may ask for less, never for more.
+
+Linear values are measured in units in the last place of the larger of the two samples; everything else (nearest,
+previous, next, exact hits, fills, validity, age, integers) must be equal bit for bit.
+
+Where the numbers come from, with u half a unit of the larger sample: rounding b - a costs at most u at its half
+weight, rounding the weight at most 2 u, rounding the result at most u; but opposite signs make the result small, and
+the sum is largest, 3.5 u, where samples of opposite sign have weights 1/4 and 3/4. 16-bit types compute in float32 and
+then round once. Outside the range the result counts as a sample.
+"""
+
+import ml_dtypes
+import numpy as np
+
+bfloat16 = np.dtype(ml_dtypes.bfloat16)
+DIGITS = {"float16": (10, -14), "bfloat16": (7, -126), "float32": (23, -126), "float64": (52, -1022)}
+
+ULPS = {"float16": 0.501, "bfloat16": 0.501, "float32": 1.751, "float64": 1.751}
+OUTSIDE_ULPS = {"float16": 0.502, "bfloat16": 0.502, "float32": 7.0, "float64": 7.0}  # extrapolated
+
+
+def ulp(size: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A unit in the last place of ``size`` in ``dtype``, as float64."""
+    digits, least = DIGITS[np.dtype(dtype).name]
+    size = np.asarray(size, np.float64)
+    exponent = np.where(size == 0, least, np.frexp(np.where(np.isfinite(size), size, 1.0))[1] - 1)
+    return np.ldexp(1.0, np.maximum(exponent, least) - digits)
+
+
+def same_bits(got: np.ndarray, expected: np.ndarray) -> bool:
+    """Equal type, shape and bits; every NaN equals every other."""
+    if got.dtype != expected.dtype or got.shape != expected.shape:
+        return False
+    if got.dtype.kind in "mM":
+        got, expected = got.view(np.int64), expected.view(np.int64)
+    if got.dtype.kind in "iub":
+        return bool((got == expected).all())
+    nan = np.isnan(got.astype(np.float64))
+    if not (nan == np.isnan(expected.astype(np.float64))).all():
+        return False
+    raw = np.dtype(f"u{got.itemsize}")
+    return bool((np.ascontiguousarray(got).view(raw) == np.ascontiguousarray(expected).view(raw))[~nan].all())
+
+
+def error_in_ulps(got: np.ndarray, exact: np.ndarray, larger: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Distance to the exact value in units of the larger sample; NaN and Inf count as 0 where right, else as inf."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        got, exact = np.asarray(got).astype(np.float64), np.asarray(exact, np.float64)
+        rounded = exact.astype(dtype).astype(np.float64)
+        exact = np.where(np.isinf(rounded), rounded, exact)  # too large for the type
+        finite = np.isfinite(got) & np.isfinite(exact)
+        distance = np.abs(np.where(finite, got - exact, 0.0)) / ulp(larger, dtype)
+    same = (got == exact) | (np.isnan(got) & np.isnan(exact))
+    return np.where(finite, distance, np.where(same, 0.0, np.inf))
