@@ -14,6 +14,7 @@ from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent.parent / "robocache" / "cli" / "answers.json"
 EPOCH = 1_767_225_600 * 10**9
+NO_AGE = -(2**63)  # NaT: a number stands there, no sample
 ROUNDING = {"float32": 2.0**-22, "float64": 2.0**-51}  # relative to the largest value: a few roundings of each type
 
 
@@ -42,7 +43,7 @@ def one(values, times, target, method, outside=None, tolerance=None, max_gap=Non
     if not before or not after:
         end = before[-1] if before else 0
         held = [Fraction(v) for v in values[end]] if outside is None else [outside] * width
-        return held, False, target - times[end]  # the age is that of the nearer end even where a number fills
+        return held, False, target - times[end] if outside is None else NO_AGE
     left, right = before[-1], after[0]
     if times[left] == target:  # the last of equal stamps; the first for "next"
         used = right if method == "next" else left

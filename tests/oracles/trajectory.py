@@ -113,7 +113,8 @@ def resample_row(
     latency: Any = 0,
 ) -> Row:
     """One row. ``fill`` stands where no sample is used: by default NaN for floats, 0 for the rest, or the number."""
-    values = np.asarray(values).reshape(len(times), -1)
+    values = np.asarray(values)
+    values = values.reshape(len(times), math.prod(values.shape[1:]))
     stamps, goals = captures_of(times, latency), stamps_of(targets)
     floating = values.dtype.kind not in "iub"
     arithmetic = np.float64 if values.dtype == np.float64 else np.float32
