@@ -41,7 +41,7 @@ ORACLES_MAY_IMPORT = {"numpy", "scipy", "ml_dtypes", "oracles", "math", "fractio
 HEAVY = {"cupy", "numba", "torch", "jax", "tensorflow", "scipy", "matplotlib", "pandas"}
 
 PYTHON_LINES, CUDA_LINES, FUNCTION_LINES = 320, 260, 60
-IGNORED = {".git", "build", "dist", "__pycache__", ".venv", "venv"}
+IGNORED = {".git", "build", "dist", "__pycache__", ".venv", "venv", ".hypothesis"}
 SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Examples")
 
 

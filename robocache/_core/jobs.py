@@ -17,7 +17,7 @@ class Job(NamedTuple):
     values is ``[B, S, D]`` (or packed ``[N, D]`` with ``offsets``), its last axis contiguous; times is a contiguous
     ``[R, S]`` with R = 1 (shared) or B, or packed ``[N]``; lengths ``[B]`` and offsets ``[B + 1]`` are int64 or None;
     out is ``[B, T, D]`` with its last axis contiguous. Times are int64, float64 or float32; latency, tolerance and
-    max_gap are of the same kind (int or float).
+    max_gap are of the same kind (int or float). Messages put label before the names of arguments.
     """
 
     values: Any
@@ -31,6 +31,7 @@ class Job(NamedTuple):
     latency: Any
     tolerance: Any
     max_gap: Any
+    label: str = ""
 
 
 class Aligned(NamedTuple):

@@ -15,7 +15,7 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
     """See robocache.ops.trajectory.resample_trajectories."""
     coarse = False
     for k, job in enumerate(jobs):
-        _check_extents(k, job)
+        _check_extents(job)
         shape = job.out.shape[:2]
         alone = len(jobs) == 1
         index, weight = np.empty(shape, np.int64), np.empty(shape, np.float64)
@@ -24,12 +24,12 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
         report = locate(job, targets, check != "none", index, weight, real, old)
         if report.row >= 0:
             raise DataError(
-                f"source_times of stream {k}, row {report.row} are unsorted, NaN or infinite at sample "
+                f"{job.label or 'source_'}times, row {report.row} are unsorted, NaN or infinite at sample "
                 f"{report.sample}; sort the row (and its values), or drop the bad stamps"
             )
         if job.outside == REFUSE and report.outside:
             raise DataError(
-                f"{report.outside} target times of stream {k} lie outside its samples; "
+                f"{report.outside} target_times lie outside the samples of {job.label}values; "
                 "choose outside='hold' or 'nan', or narrow target_times"
             )
         coarse |= report.coarse
@@ -42,10 +42,10 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
     return Aligned(coarse, None)
 
 
-def _check_extents(k: int, job: Job) -> None:
+def _check_extents(job: Job) -> None:
     """Refuse lengths or offsets that leave the arrays."""
     total = job.times.shape[-1]
     if job.offsets is not None and (job.offsets[0] < 0 or job.offsets[-1] > total or (np.diff(job.offsets) < 0).any()):
-        raise DataError(f"offsets of stream {k} must rise from 0 to the {total} samples given; got {job.offsets!r}")
+        raise DataError(f"{job.label}offsets must rise from 0 to the {total} samples given; got {job.offsets!r}")
     if job.lengths is not None and ((job.lengths < 0) | (job.lengths > total)).any():
-        raise DataError(f"lengths of stream {k} must lie in 0 … {total}; got {job.lengths!r}")
+        raise DataError(f"{job.label}lengths must lie in 0 … {total}; got {job.lengths!r}")

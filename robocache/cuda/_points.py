@@ -31,6 +31,15 @@ def grid_struct(grid: Any) -> np.ndarray:
     return np.array(((*grid.origin, *grid.size), grid.shape or (0, 0, 0), grid.clamp), fields)
 
 
+_held: list[tuple[Any, ...]] = []
+
+
+def hold(*scratch: Any) -> None:
+    """Keep scratch memory for good if the call is being captured: the graph goes on using it at every replay."""
+    if cupy.cuda.get_current_stream().is_capturing():
+        _held.append(scratch)
+
+
 _STRUCTS = {size: np.dtype([("words", np.int64, size)]) for size in (5, 9)}
 
 
@@ -52,9 +61,10 @@ def flat(array: Any) -> tuple[Any, int, int, int]:
 
 
 def _copy(array: Any) -> Any:
-    if array.dtype == dtypes.bfloat16:  # only the bits move
-        return cupy.ascontiguousarray(array.view(np.uint16)).view(dtypes.bfloat16)
-    return cupy.ascontiguousarray(array)
+    bits = array.view(np.uint16) if array.dtype == dtypes.bfloat16 else array  # of bfloat16 only the bits move
+    copy = cupy.ascontiguousarray(bits)
+    hold(copy)
+    return copy.view(array.dtype)
 
 
 class Source:
@@ -63,8 +73,10 @@ class Source:
     def __init__(self, points: Any, rows: Any, grid: Any) -> None:
         self.points, inner, outer_stride, inner_stride = flat(points)
         extent = rows.extent
-        self.extent = None if extent is None else cupy.ascontiguousarray(extent)  # kept alive with the launches
-        address = 0 if self.extent is None else self.extent.data.ptr
+        if extent is not None and not extent.flags.c_contiguous:
+            extent = _copy(extent)
+        self.extent = extent  # the struct holds its bare address
+        address = 0 if extent is None else extent.data.ptr
         wide = int(extent is not None and extent.dtype == dtypes.int64)
         per_cloud = points.shape[1]
         self.rows = struct(
@@ -79,15 +91,6 @@ class Source:
         """Run a kernel over the points."""
         kernel = function(self.device, "voxel", name, self.macros)
         kernel((self.blocks,), (THREADS,), (self.points, self.rows, self.grid, *args))
-
-
-_held: list[tuple[Any, ...]] = []
-
-
-def hold(*scratch: Any) -> None:
-    """Keep scratch memory for good if the call is being captured: the graph goes on using it at every replay."""
-    if cupy.cuda.get_current_stream().is_capturing():
-        _held.append(scratch)
 
 
 def clear(array: Any) -> Any:

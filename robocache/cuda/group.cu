@@ -4,7 +4,6 @@
 
 #include "common.cuh"
 
-
 #define THREADS 256
 #define WARPS 8
 #define ITEMS 8
@@ -37,8 +36,9 @@ template <class T> __device__ __forceinline__ T block_scan(T value, T* room, T* 
 }
 
 // counts[digit][tile] of one pass.
-extern "C" __global__ void __launch_bounds__(THREADS) group_radix_count(const i64* a, const i64* b, const KeyPlan* plan,
-        i64 total, i64 tiles, i64 shift, INDEX_T* counts) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_radix_count(const i64* a, const i64* b, const KeyPlan* plan, i64 total, i64 tiles, i64 shift,
+                      INDEX_T* counts) {
     if (shift >= plan->bits) return;
     __shared__ u32 bins[256];
     const i64* keys = (shift >> 3) & 1 ? b : a;
@@ -56,8 +56,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_radix_count(const i6
 }
 
 // Each block turns its row of counts into sums of what is before; totals[row] is the sum of all.
-extern "C" __global__ void __launch_bounds__(THREADS) group_scan(INDEX_T* counts, i64 tiles, const KeyPlan* plan, i64 shift,
-                                                                 i64* totals) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_scan(INDEX_T* counts, i64 tiles, const KeyPlan* plan, i64 shift, i64* totals) {
     if (shift >= plan->bits) return;
     __shared__ INDEX_T room[WARPS];
     INDEX_T* row = counts + (i64)blockIdx.x * tiles;
@@ -73,8 +73,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_scan(INDEX_T* counts
     if (threadIdx.x == 0) totals[blockIdx.x] = (i64)before;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) group_radix_scatter(i64* a, i64* b, INDEX_T* index_a, INDEX_T* index_b,
-        const KeyPlan* plan, i64 total, i64 tiles, i64 shift, const INDEX_T* counts, const i64* totals) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_radix_scatter(i64* a, i64* b, INDEX_T* index_a, INDEX_T* index_b, const KeyPlan* plan, i64 total, i64 tiles,
+                        i64 shift, const INDEX_T* counts, const i64* totals) {
     if (shift >= plan->bits) return;
     __shared__ INDEX_T slot[WARPS][256];
     __shared__ INDEX_T room[WARPS];
@@ -130,8 +131,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_radix_scatter(i64* a
 }
 
 // flags[j]: a voxel's run starts here. first[p], if wanted: point p is the first of its voxel. Sums a tile.
-extern "C" __global__ void __launch_bounds__(THREADS) group_heads(const i64* a, const i64* b, const INDEX_T* index_a,
-        const INDEX_T* index_b, KeyPlan* plan, i64 total, i64 tiles, u8* flags, u8* first, INDEX_T* sums) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_heads(const i64* a, const i64* b, const INDEX_T* index_a, const INDEX_T* index_b, KeyPlan* plan, i64 total,
+                i64 tiles, u8* flags, u8* first, INDEX_T* sums) {
     const i64* keys = sorted(plan, a, b);
     const INDEX_T* index = sorted(plan, index_a, index_b);
     const i64 limit = plan->limit;
@@ -150,7 +152,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_heads(const i64* a, 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) group_count_flags(const u8* flags, i64 total, i64 tiles, INDEX_T* sums) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_count_flags(const u8* flags, i64 total, i64 tiles, INDEX_T* sums) {
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         int set = 0;
         for (int k = 0; k < ITEMS; ++k) {
@@ -172,9 +175,9 @@ __device__ __forceinline__ i64 flags_before(const u8* flags, i64 total, i64 tile
 }
 
 // inverse[p] = voxel of p in sorted order; starts[v] = where its run starts.
-extern "C" __global__ void __launch_bounds__(THREADS) group_label(const INDEX_T* index_a, const INDEX_T* index_b, const KeyPlan* plan,
-        i64 total, i64 tiles, const u8* flags, const INDEX_T* sums, i64 rows,
-        i64 starts_size, i64* inverse, INDEX_T* starts) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_label(const INDEX_T* index_a, const INDEX_T* index_b, const KeyPlan* plan, i64 total, i64 tiles,
+                const u8* flags, const INDEX_T* sums, i64 rows, i64 starts_size, i64* inverse, INDEX_T* starts) {
     __shared__ u32 room[WARPS];
     const INDEX_T* index = sorted(plan, index_a, index_b);
     const i64 ended = plan->ended;
@@ -192,8 +195,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) group_label(const INDEX_T*
 }
 
 // rank[v] = place of sorted voxel v among the voxels in order of their first points.
-extern "C" __global__ void __launch_bounds__(THREADS) group_rank(const u8* first, i64 total, i64 tiles, const INDEX_T* sums,
-                                                                 const i64* inverse, INDEX_T* rank) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    group_rank(const u8* first, i64 total, i64 tiles, const INDEX_T* sums, const i64* inverse, INDEX_T* rank) {
     __shared__ u32 room[WARPS];
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         i64 id = flags_before(first, total, tile, sums, room);
@@ -213,8 +216,9 @@ extern "C" __global__ void group_renumber(i64 total, i64 rows, const INDEX_T* ra
 }
 
 // What belongs to a voxel: coordinates, count; to a cloud: where its voxels start; and how many there are.
-extern "C" __global__ void group_rows(const i64* a, const i64* b, const KeyPlan* plan, const INDEX_T* starts, const INDEX_T* rank,
-        i64 rows, i64 clouds, i32* coords, i32* counts, i64* offsets, i64* kept_out, i64* found_out, u32* status) {
+extern "C" __global__ void group_rows(const i64* a, const i64* b, const KeyPlan* plan, const INDEX_T* starts,
+                                      const INDEX_T* rank, i64 rows, i64 clouds, i32* coords, i32* counts, i64* offsets,
+                                      i64* kept_out, i64* found_out, u32* status) {
     const i64* keys = sorted(plan, a, b);
     const i64 found = plan->found, kept = min(found, rows), known = rank ? found : kept;
     const i64 step = (i64)gridDim.x * blockDim.x, me = (i64)blockIdx.x * blockDim.x + threadIdx.x;
@@ -239,7 +243,8 @@ extern "C" __global__ void group_rows(const i64* a, const i64* b, const KeyPlan*
         i64 low = 0, high = known;  // the first voxel whose key is not below the cloud's
         while (low < high) {
             const i64 middle = (low + high) >> 1;
-            if (keys[starts[middle]] < least) low = middle + 1; else high = middle;
+            if (keys[starts[middle]] < least) low = middle + 1;
+            else high = middle;
         }
         offsets[cloud] = min(low, kept);
     }

@@ -13,6 +13,7 @@ from ._points import BLOCKS, THREADS, Source, clear, hold
 
 TILE = 2048  # as in group.cu
 DIGITS = 256
+KEY_OVERFLOW = 5  # as in common.cuh
 PLAN = np.dtype(
     [("box", np.uint32, 6), ("base", np.int64, 3), ("extent", np.int64, 3)]
     + [(name, np.int64) for name in ("limit", "bits", "found", "ended", "overflow")]
@@ -121,7 +122,7 @@ def _found(plan: Any) -> int:
     """Number of voxels; the one place where ``voxelize`` waits for the GPU. # synchronizes"""
     known = plan.get().view(PLAN)[0]
     if known["overflow"]:
-        raise DataError(_launch.MESSAGES[5])
+        raise DataError(_launch.MESSAGES[KEY_OVERFLOW])
     return int(known["found"])
 
 

@@ -5,7 +5,6 @@
 
 #include "common.cuh"
 
-
 struct Features { i64 inner, stride_outer, stride_inner, total, channels; };
 
 #define INFINITE 2047u     // exponent field of Inf and NaN; then the sum slot holds flags: 1 NaN, 2 +Inf, 4 -Inf
@@ -35,9 +34,19 @@ __device__ __forceinline__ void raise_to(u64* slot, u64 code) {
 template <class T> __device__ __forceinline__ T quiet_nan();
 template <> __device__ __forceinline__ float quiet_nan<float>() { return __uint_as_float(0x7fc00000u); }
 template <> __device__ __forceinline__ double quiet_nan<double>() { return __longlong_as_double(0x7ff8000000000000ll); }
-template <> __device__ __forceinline__ f16 quiet_nan<f16>() { f16 r; r.bits = 0x7e00; return r; }
-template <> __device__ __forceinline__ bf16 quiet_nan<bf16>() { bf16 r; r.bits = 0x7fc0; return r; }
-template <class T> __device__ __forceinline__ T rounded(double x) { return x != x ? quiet_nan<T>() : Narrow<T>::from(x); }
+template <> __device__ __forceinline__ f16 quiet_nan<f16>() {
+    f16 r;
+    r.bits = 0x7e00;
+    return r;
+}
+template <> __device__ __forceinline__ bf16 quiet_nan<bf16>() {
+    bf16 r;
+    r.bits = 0x7fc0;
+    return r;
+}
+template <class T> __device__ __forceinline__ T rounded(double x) {
+    return x != x ? quiet_nan<T>() : Narrow<T>::from(x);
+}
 
 #if FLOATING
 __device__ __forceinline__ double wide(FEATURE_T x) { return widen<double>(x); }
@@ -47,14 +56,14 @@ __device__ __forceinline__ FEATURE_T from_code(u64 code) {
 }
 __device__ __forceinline__ FEATURE_T filled(double fill, i64) { return rounded<FEATURE_T>(fill); }
 #else
-#define SIGN ((FEATURE_T)-1 < (FEATURE_T)0 ? 0x8000000000000000ull : 0ull)
+#define SIGN ((FEATURE_T) - 1 < (FEATURE_T)0 ? 0x8000000000000000ull : 0ull)
 __device__ __forceinline__ FEATURE_T from_code(u64 code) { return (FEATURE_T)(code ^ SIGN); }
 __device__ __forceinline__ FEATURE_T filled(double, i64 fill) { return (FEATURE_T)fill; }
 #endif
 
 // One thread a value. Outputs that are null are not wanted; all are zero before.
-extern "C" __global__ void reduce_collect(const FEATURE_T* features, const Features f, const i64* ids, u32* exponents, u64* sums,
-                                          u64* highs, u64* lows) {
+extern "C" __global__ void reduce_collect(const FEATURE_T* features, const Features f, const i64* ids, u32* exponents,
+                                          u64* sums, u64* highs, u64* lows) {
     const i64 step = (i64)gridDim.x * blockDim.x;
     for (i64 k = (i64)blockIdx.x * blockDim.x + threadIdx.x; k < f.total * f.channels; k += step) {
         const i64 i = divide(k, f.channels), channel = k - i * f.channels, group = ids[i];
@@ -100,8 +109,9 @@ extern "C" __global__ void reduce_add(const FEATURE_T* features, const Features 
 
 // Output o of [groups, channels], or [clouds, channels, cells] with channels first.
 extern "C" __global__ void reduce_finish(const i32* counts, const u32* exponents, const u64* sums, const u64* highs,
-                                         const u64* lows, i64 groups, i64 channels, i64 cells, i64 channels_first, double fill,
-                                         i64 fill_integer, MEAN_T* mean, SUM_T* sum, FEATURE_T* high, FEATURE_T* low) {
+                                         const u64* lows, i64 groups, i64 channels, i64 cells, i64 channels_first,
+                                         double fill, i64 fill_integer, MEAN_T* mean, SUM_T* sum, FEATURE_T* high,
+                                         FEATURE_T* low) {
     const i64 step = (i64)gridDim.x * blockDim.x;
     for (i64 o = (i64)blockIdx.x * blockDim.x + threadIdx.x; o < groups * channels; o += step) {
         i64 group, slot;
@@ -115,15 +125,18 @@ extern "C" __global__ void reduce_finish(const i32* counts, const u32* exponents
         }
         const u32 count = (u32)counts[group];
         if (high) high[o] = count ? from_code(highs[slot]) : filled(fill, fill_integer);
-        if (low) low[o] = !count ? filled(fill, fill_integer)
-                          : FLOATING && lows[slot] == NOT_A_NUMBER ? from_code(NOT_A_NUMBER) : from_code(~lows[slot]);
+        if (low)
+            low[o] = !count                                   ? filled(fill, fill_integer)
+                     : FLOATING && lows[slot] == NOT_A_NUMBER ? from_code(NOT_A_NUMBER)
+                                                              : from_code(~lows[slot]);
         if (!mean && !sum) continue;
 #if FLOATING
         double total = fill, average = fill;
         if (count && exponents[slot] == INFINITE) {
             const u64 flags = sums[slot];
             const bool nan = (flags & 1) || (flags & 6) == 6;
-            total = average = nan ? quiet_nan<double>() : __longlong_as_double(flags & 2 ? 0x7ff0000000000000ll : (i64)0xfff0000000000000ull);
+            total = average = nan ? quiet_nan<double>()
+                                  : __longlong_as_double(flags & 2 ? 0x7ff0000000000000ll : (i64)0xfff0000000000000ull);
         } else if (count) {
             const double unit = power_of_two((i64)max(exponents[slot], SMALLEST) - 1022 - fraction_bits(count));
             const double units = __ll2double_rn((i64)sums[slot]);

@@ -3,14 +3,16 @@
 
 #include "common.cuh"
 
-
 struct Rows {              // [total] points: rows of `inner` points, and how they fall into clouds
     i64 inner, stride_outer, stride_inner, total, clouds, per_cloud;
-    i64 mode;              // 0: cloud = row; 1: the same, cut to extent[cloud] points; 2: extent holds the clouds' offsets
-    i64 wide;              // extent is i64, else i32
+    i64 mode;  // 0: cloud = row; 1: the same, cut to extent[cloud] points; 2: extent holds the clouds' offsets
+    i64 wide;  // extent is i64, else i32
     const void* extent;
 };
-struct Grid { double origin[3], size[3]; i64 shape[3], clamp; };  // shape 0: no bounds
+struct Grid {
+    double origin[3], size[3];
+    i64 shape[3], clamp;
+};  // shape 0: no bounds
 
 #define FULL 0xffffffffu
 
@@ -22,7 +24,8 @@ __device__ __forceinline__ i64 extent_at(const Rows& rows, i64 k) {
 }
 __device__ __forceinline__ i64 given_points(const Rows& rows, i64 cloud) {
     if (rows.mode == 0) return rows.per_cloud;
-    const i64 last = rows.mode == 2 ? min(extent_at(rows, cloud + 1), rows.total) : min(extent_at(rows, cloud), rows.per_cloud);
+    const i64 last =
+        rows.mode == 2 ? min(extent_at(rows, cloud + 1), rows.total) : min(extent_at(rows, cloud), rows.per_cloud);
     return max(last - (rows.mode == 2 ? max(extent_at(rows, cloud), 0ll) : 0ll), 0ll);
 }
 
@@ -48,7 +51,8 @@ __device__ __forceinline__ i64 cloud_of(const Rows& rows, i64 i) {
     i64 low = 0, high = rows.clouds;
     while (high - low > 1) {
         const i64 middle = (low + high) >> 1;
-        if (extent_at(rows, middle) <= i) low = middle; else high = middle;
+        if (extent_at(rows, middle) <= i) low = middle;
+        else high = middle;
     }
     return i < extent_at(rows, low + 1) ? low : -1;
 }
@@ -57,7 +61,11 @@ __device__ __forceinline__ bool is_finite(float a) { return (__float_as_uint(a) 
 __device__ __forceinline__ bool is_finite(double a) { return ((u64)__double_as_longlong(a) >> 52 & 0x7ff) != 0x7ff; }
 __device__ __forceinline__ bool is_nan(float a) { return (__float_as_uint(a) & 0x7fffffffu) > 0x7f800000u; }
 __device__ __forceinline__ bool is_nan(double a) { return a != a; }
-__device__ __forceinline__ i64 floor_cell(float a) { i64 r; asm("cvt.rmi.s64.f32 %0, %1;" : "=l"(r) : "f"(a)); return r; }  // saturates
+__device__ __forceinline__ i64 floor_cell(float a) {
+    i64 r;
+    asm("cvt.rmi.s64.f32 %0, %1;" : "=l"(r) : "f"(a));
+    return r;
+}  // saturates
 __device__ __forceinline__ i64 floor_cell(double a) { return __double2ll_rd(a); }
 
 __device__ __forceinline__ bool cell_on_axis(ACC_T p, double origin, double size, i64 shape, bool clamp, i64* cell) {
@@ -89,7 +97,10 @@ __device__ __forceinline__ bool cell_of(const POINT_T* points, const Rows& rows,
 struct Lost {
     i64 cloud, count;
     __device__ __forceinline__ void add(i64* dropped, i64 to) {
-        if (to != cloud && count) { atomicAdd((u64*)dropped + cloud, (u64)count); count = 0; }
+        if (to != cloud && count) {
+            atomicAdd((u64*)dropped + cloud, (u64)count);
+            count = 0;
+        }
         cloud = to;
         ++count;
     }
@@ -107,8 +118,8 @@ struct Lost {
 };
 
 // Everything a dense grid needs of the points in one pass; outputs that are null are not wanted.
-extern "C" __global__ void voxel_dense(const POINT_T* points, const Rows rows, const Grid grid, u8* occupied, i32* counts,
-                                       i64* ids, i64* dropped, u32* status) {
+extern "C" __global__ void voxel_dense(const POINT_T* points, const Rows rows, const Grid grid, u8* occupied,
+                                       i32* counts, i64* ids, i64* dropped, u32* status) {
     check_extent(rows, status);
     const i64 step = (i64)gridDim.x * blockDim.x;
     Lost lost = {0, 0};
@@ -178,8 +189,8 @@ __device__ __forceinline__ void number_cells(const Grid& grid, i64 clouds, const
     plan->bits = plan->limit ? 64 - __clzll(plan->limit) : 1;
 }
 
-extern "C" __global__ void voxel_keys(const POINT_T* points, const Rows rows, const Grid grid, KeyPlan* shared_plan, i64* keys,
-                                      i64* dropped, i64 deferred, u32* status) {
+extern "C" __global__ void voxel_keys(const POINT_T* points, const Rows rows, const Grid grid, KeyPlan* shared_plan,
+                                      i64* keys, i64* dropped, i64 deferred, u32* status) {
     KeyPlan plan;
     number_cells(grid, rows.clouds, shared_plan->box, &plan);
     check_extent(rows, status);

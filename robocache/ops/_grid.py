@@ -8,10 +8,49 @@ import numpy as np
 
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataError
+from . import _streams
 from ._streams import Arranged
 
 NAT = np.iinfo(np.int64).min
 NANOSECONDS = 1_000_000_000
+
+
+def clock(
+    arranged: dict[str, Arranged],
+    spans: dict[str, Any],
+    goals: Any,
+    wish: Any,
+    rate: Any,
+    start: Any,
+    stop: Any,
+    xp: Any,
+) -> tuple[Any, int | None]:
+    """Target times ``[R, T]`` and the batch size (None without one)."""
+    if (wish is None) == (rate is None):
+        raise ArgumentError("give either target_times (an array or a stream's name) or rate")
+    if rate is None and (start is not None or stop is not None):
+        raise ArgumentError("start and stop belong to rate; target_times says where it begins and ends itself")
+    rows = _streams.join_rows("streams", *(stream.rows for stream in arranged.values()))
+    if isinstance(wish, str):
+        name = checks.choice("target_times", wish, arranged)
+        goals = follow(arranged[name], name, spans[name][0], xp)
+    elif goals is None:
+        streams, latencies = list(arranged.values()), [span[0] for span in spans.values()]
+        start, stop = (_instant(n, t, streams[0].times.dtype) for n, t in (("start", start), ("stop", stop)))
+        goals = even(streams, latencies, rate, start, stop, 1 if rows is None else rows, xp)
+    else:
+        first, stream = next(iter(arranged.items()))
+        _streams.targets_like("target_times", goals, f"{first}.times", stream.times.dtype)
+        if goals.ndim == 2:
+            rows = _streams.join_rows("streams and target_times", rows, goals.shape[0])
+    return _streams.one_row(goals) if goals.ndim == 2 else goals[None], rows
+
+
+def _instant(name: str, value: Any, time: np.dtype) -> Any:
+    """A point in time in the unit of the stamps."""
+    if isinstance(value, np.datetime64):
+        value = np.timedelta64(int(value.astype("M8[ns]").astype(np.int64)), "ns")
+    return None if value is None else _streams.span_of(name, value, time, signed=True)
 
 
 def follow(stream: Arranged, name: str, latency: Any, xp: Any) -> Any:

@@ -32,6 +32,15 @@ def apart(name: str, out: Any, others: dict[str, Any], xp: Any) -> None:
             raise ArgumentError(f"{name} overlaps {other}, which is still in use; pass another array")
 
 
+def one(call: Any, out: Any, given: Any, shape: tuple[int, ...], arrays: tuple[Any, ...]) -> Any:
+    """The result of resampling ``arrays`` (values, source_times, lengths, offsets, target_times), or ``out``."""
+    if out is None:
+        return call.empty(shape, arrays[0].dtype)
+    result = output(out, given, shape, arrays[0].dtype)
+    apart("out", result, {"values": arrays[0], "source_times": arrays[1], "target_times": arrays[4]}, call.xp)
+    return result
+
+
 def wanted(names: list[str], layout: str, dtype: Any, out: Any) -> dict[str, Any]:
     """Given outputs by stream name; the concatenated one is called ""."""
     checks.choice("layout", layout, ("concat", "dict"))

@@ -185,10 +185,12 @@ def outside_of(outside: Any, dtype: np.dtype) -> tuple[int, Any]:
         return code, (math.nan if floating else 0)
     try:
         number = np.asarray(outside)
+        if number.dtype.kind not in "biuf" and number.dtype not in dtypes.FLOATING:
+            raise TypeError
         with np.errstate(over="ignore", invalid="ignore"):
             fill = number.astype(dtype)
-        overflow = bool(np.isfinite(number)) and not np.isfinite(fill.astype(np.float64))
-        fits = number.ndim == 0 and number.dtype.kind != "c" and not overflow and (floating or bool(fill == number))
+        overflow = bool(np.isfinite(number.astype(np.float64)).all()) and not np.isfinite(fill.astype(np.float64)).all()
+        fits = number.ndim == 0 and not overflow and (floating or bool(fill == number))
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
@@ -217,6 +219,15 @@ def span_of(name: str, value: Any, time: np.dtype, signed: bool = False) -> int 
     if integer and not -(2**63) < number < 2**63:
         raise ArgumentError(f"{name}={value!r} does not fit 64-bit nanoseconds")
     return number
+
+
+def limits(label: str, time: np.dtype, latency: Any, tolerance: Any, max_gap: Any) -> tuple[Any, Any, Any]:
+    """Latency, tolerance and max_gap of one stream as its stamps are counted."""
+    return (
+        span_of(f"{label}latency", 0 if latency is None else latency, time, signed=True),
+        span_of(f"{label}tolerance", tolerance, time),
+        span_of(f"{label}max_gap", max_gap, time),
+    )
 
 
 def targets_like(name: str, times: Any, other_name: str, other: np.dtype) -> None:

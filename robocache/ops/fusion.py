@@ -1,13 +1,10 @@
 """Fusion of several sensor streams onto one clock."""
 
 import itertools
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from .. import interop
 from .._core import checks, dtypes
@@ -172,46 +169,27 @@ def fuse_multimodal(
     # Validate.
     names = _names(streams)
     checks.choice("check", check, _streams.CHECKS)
-    key = None
-    if out is None:
-        options = tuple((n, v.method, v.latency, v.tolerance, v.max_gap) for n, v in streams.items())
-        sources = [(v.values, v.times, v.lengths, v.offsets) for v in streams.values()]
-        key = _replay.key(
-            (target_times, *itertools.chain(*sources)),
-            (*itertools.chain(*options), rate, start, stop, outside, layout, dtype, check),
-        )
-        if (replay := _known.find(key)) is not None:
-            return replay(sources, target_times)
+    sources = [(stream.values, stream.times, stream.lengths, stream.offsets) for stream in streams.values()]
+    key = _key(streams, sources, target_times, out, (rate, start, stop, outside, layout, dtype, check))
+    if (replay := _known.find(key)) is not None:
+        return replay(sources, target_times)
     outputs = _outputs.wanted(names, layout, dtype, out)
     clock = None if isinstance(target_times, str) else target_times
-    call, arrays = interop.receive(
-        **{f"{name}.{field}": getattr(streams[name], field) for name in names for field in FIELDS},
-        target_times=clock,
-        **{f"out of {name}": array for name, array in outputs.items()},
-    )
-    native = {name: arrays[4 * k : 4 * k + 4] for k, name in enumerate(names)}
-    clocks, given = arrays[4 * len(names)], dict(zip(outputs, arrays[4 * len(names) + 1 :], strict=True))
+    call, native, clocks, given = _receive(names, sources, clock, outputs)
     dated = native[names[0]][1].dtype.kind == "M"
     with call:
         goals = None if clocks is None else _streams.times_of("target_times", clocks, call.xp)
         arranged = _arrange(native, goals is not None and goals.ndim == 2, call.xp)
         time = arranged[names[0]].times.dtype
-        spans = {name: _spans(name, streams[name], time) for name in names}
-        goals, rows = _clock(arranged, spans, goals, target_times, rate, start, stop, call.xp)
+        limits = {n: _streams.limits(f"{n}.", time, s.latency, s.tolerance, s.max_gap) for n, s in streams.items()}
+        goals, rows = _grid.clock(arranged, limits, goals, target_times, rate, start, stop, call.xp)
         lead = (goals.shape[1],) if rows is None else (rows, goals.shape[1])
         results, slices = _outputs.allocate(call, arranged, lead, layout, dtype, outputs, given)
         _outputs.keep_apart(results, outputs, arranged, goals, call.xp)
 
         # Dispatch.
         flat = (1 if rows is None else rows, goals.shape[1])
-        jobs = []
-        for name in names:
-            stream = _streams.spread(f"{name}.", arranged[name], rows, call.xp)
-            result = results[name if layout == "dict" else ""]
-            view = result.reshape(*flat, math.prod(result.shape[len(lead) :]))[..., slices[name]]
-            code, fill = _streams.outside_of(outside, result.dtype)
-            method = _streams.method_of(f"{name}.", streams[name].method, stream.values)
-            jobs.append(Job(*stream[:4], view, method, code, fill, *spans[name]))
+        jobs = _jobs(streams, arranged, results, slices, limits, flat, outside, call.xp)
         valid = call.empty((*flat, len(names)), dtypes.boolean)
         age = call.empty((*flat, len(names)), time)
         coarse, again = twin(call.backend, "trajectory").align(jobs, goals, valid, age, check)
@@ -219,21 +197,45 @@ def fuse_multimodal(
         # Restore shape.
         valid, age = valid.reshape(*lead, len(names)), age.reshape(*lead, len(names))
         times = goals if rows is not None and goals.shape[0] > 1 else goals[0]
+        if clock is None:
+            clock = call.give(times.view("M8[ns]") if dated else times)
         values = out if out is not None else {name: call.give(result) for name, result in results.items()}
-        fused = Fused(
-            values[""] if layout == "concat" and out is None else values,
-            call.give(valid),
-            call.give(age.view("m8[ns]") if dated else age),
-            clock if clock is not None else call.give(times.view("M8[ns]") if dated else times),
-            slices,
-            tuple(names),
+        values = values[""] if layout == "concat" and out is None else values
+        ages = call.give(age.view("m8[ns]") if dated else age)
+        fused = Fused(values, call.give(valid), ages, clock, slices, tuple(names))
+        used = zip(
+            (goals, *itertools.chain(*(job[:4] for job in jobs))),
+            (clocks, *itertools.chain(*native.values())),
+            strict=True,
         )
-        used = [pair for name, job in zip(names, jobs, strict=True) for pair in zip(job[:4], native[name], strict=True)]
-        if again is not None and key is not None and _replay.same_memory([(goals, clocks), *used]):
+        if again is not None and key is not None and _replay.same_memory(used):
             _known.keep(key, _replay.Fuse(again, names, jobs, results, valid, age, fused))
     if coarse:
         warnings.warn(COARSE, DataWarning, stacklevel=2)
     return fused
+
+
+def _key(streams: Any, sources: list[Any], clock: Any, out: Any, options: tuple[Any, ...]) -> Any:
+    """Key of a call for its replay; one into ``out``, or with a clock that is not an array, has none."""
+    if clock is None or out is not None:
+        return None
+    specs = [(name, s.method, s.latency, s.tolerance, s.max_gap) for name, s in streams.items()]
+    return _replay.key((clock, *itertools.chain(*sources)), (*itertools.chain(*specs), *options))
+
+
+def _receive(names: list[str], sources: list[Any], clock: Any, outputs: dict[str, Any]) -> tuple[Any, ...]:
+    """The call, the native arrays of each stream, of the clock and of the outputs."""
+    named = {
+        f"{name}.{field}": array
+        for name, arrays in zip(names, sources, strict=True)
+        for field, array in zip(FIELDS, arrays, strict=True)
+    }
+    outs = {f"out[{name!r}]" if name else "out": array for name, array in outputs.items()}
+    call, arrays = interop.receive(**named, target_times=clock, **outs)
+    count = len(FIELDS)
+    native = {name: arrays[count * k : count * (k + 1)] for k, name in enumerate(names)}
+    clocks, *given = arrays[count * len(names) :]
+    return call, native, clocks, dict(zip(outputs, given, strict=True))
 
 
 def _names(streams: Any) -> list[str]:
@@ -257,51 +259,21 @@ def _arrange(native: dict[str, list[Any]], batched: bool, xp: Any) -> dict[str, 
     return arranged
 
 
-def _spans(name: str, stream: Stream, time: np.dtype) -> tuple[Any, Any, Any]:
-    latency = 0 if stream.latency is None else stream.latency
-    return (
-        _streams.span_of(f"{name}.latency", latency, time, signed=True),
-        _streams.span_of(f"{name}.tolerance", stream.tolerance, time),
-        _streams.span_of(f"{name}.max_gap", stream.max_gap, time),
-    )
-
-
-def _clock(
-    arranged: dict[str, Arranged],
-    spans: dict[str, Any],
-    goals: Any,
-    wish: Any,
-    rate: Any,
-    start: Any,
-    stop: Any,
-    xp: Any,
-) -> tuple[Any, int | None]:
-    """Target times ``[R, T]`` and the batch size (None without one)."""
-    if (wish is None) == (rate is None):
-        raise ArgumentError("give either target_times (an array or a stream's name) or rate")
-    if rate is None and (start is not None or stop is not None):
-        raise ArgumentError("start and stop belong to rate; target_times says where it begins and ends itself")
-    rows = _streams.join_rows("streams", *(stream.rows for stream in arranged.values()))
-    if isinstance(wish, str):
-        name = checks.choice("target_times", wish, arranged)
-        goals = _grid.follow(arranged[name], name, spans[name][0], xp)
-    elif goals is None:
-        streams, latencies = list(arranged.values()), [span[0] for span in spans.values()]
-        start, stop = (_instant(n, t, streams[0].times.dtype) for n, t in (("start", start), ("stop", stop)))
-        goals = _grid.even(streams, latencies, rate, start, stop, 1 if rows is None else rows, xp)
-    else:
-        first, stream = next(iter(arranged.items()))
-        _streams.targets_like("target_times", goals, f"{first}.times", stream.times.dtype)
-        if goals.ndim == 2:
-            rows = _streams.join_rows("streams and target_times", rows, goals.shape[0])
-    return _streams.one_row(goals) if goals.ndim == 2 else goals[None], rows
-
-
-def _instant(name: str, value: Any, time: np.dtype) -> Any:
-    """A point in time in the unit of the stamps."""
-    if isinstance(value, np.datetime64):
-        value = np.timedelta64(int(value.astype("M8[ns]").astype(np.int64)), "ns")
-    return None if value is None else _streams.span_of(name, value, time, signed=True)
+def _jobs(
+    streams: Mapping[str, Stream], arranged: dict[str, Arranged], results: dict[str, Any], slices: dict[str, slice],
+    limits: dict[str, tuple[Any, Any, Any]], flat: tuple[int, int], outside: Any, xp: Any,
+) -> list[Job]:  # fmt: skip
+    """One job a stream, each writing into its own part of the results."""
+    jobs = []
+    for name, spec in streams.items():
+        result = results[name if name in results else ""]
+        width = slices[name].stop if name in results else result.shape[-1]
+        view = result.reshape(*flat, width)[..., slices[name]]
+        stream = _streams.spread(f"{name}.", arranged[name], flat[0], xp)
+        method = _streams.method_of(f"{name}.", spec.method, stream.values)
+        policy = _streams.outside_of(outside, result.dtype)
+        jobs.append(Job(*stream[:4], view, method, *policy, *limits[name], f"{name}."))
+    return jobs
 
 
 __all__ = ["Fused", "Stream", "fuse_multimodal"]

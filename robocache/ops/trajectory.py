@@ -126,49 +126,41 @@ def resample_trajectories(
     key = _replay.key((values, source_times, target_times, lengths, offsets, out), options)
     if (replay := _known.find(key)) is not None:
         return replay(values, source_times, target_times, lengths, offsets, out)
+    checks.choice("check", check, _streams.CHECKS)
     call, (samples, stamps, goals, counts, edges, given) = interop.receive(
         values=values, source_times=source_times, target_times=target_times, lengths=lengths, offsets=offsets, out=out
     )
-    checks.choice("check", check, _streams.CHECKS)
     dated = stamps.dtype.kind == "M"
     with call:
-        xp = call.xp
-        arrays = (samples, stamps, counts, edges, goals)
+        xp, arrays = call.xp, (samples, stamps, counts, edges, goals)
         stamps = _streams.times_of("source_times", stamps, xp)
         goals = _streams.times_of("target_times", goals, xp)
         _streams.targets_like("target_times", goals, "source_times", stamps.dtype)
         stream = _streams.arrange("", samples, stamps, counts, edges, goals.ndim == 2, xp)
         rows = _streams.join_rows("values and target_times", stream.rows, goals.shape[0] if goals.ndim == 2 else None)
-        steps = goals.shape[-1]
-        shape = (steps, *stream.feature) if rows is None else (rows, steps, *stream.feature)
-        code, fill = _streams.outside_of(outside, samples.dtype)
-        result = call.empty(shape, samples.dtype) if out is None else _outputs.output(out, given, shape, samples.dtype)
-        if out is not None:
-            _outputs.apart("out", result, {"values": samples, "source_times": stamps, "target_times": goals}, xp)
+        lead = (goals.shape[-1],) if rows is None else (rows, goals.shape[-1])
+        code = _streams.method_of("", method, samples)
+        policy = _streams.outside_of(outside, samples.dtype)
+        limits = _streams.limits("", stamps.dtype, 0, tolerance, max_gap)
+        result = _outputs.one(call, out, given, (*lead, *stream.feature), arrays)
         stream = _streams.spread("", stream, rows, xp)
-        flat = (1 if rows is None else rows, steps)
 
         # Dispatch.
-        job = Job(
-            stream.values, stream.times, stream.lengths, stream.offsets,
-            result.reshape(*flat, stream.values.shape[-1]), _streams.method_of("", method, samples), code, fill,
-            _streams.span_of("latency", 0, stamps.dtype), _streams.span_of("tolerance", tolerance, stamps.dtype),
-            _streams.span_of("max_gap", max_gap, stamps.dtype),
-        )  # fmt: skip
+        flat = (1 if rows is None else rows, lead[-1])
+        job = Job(*stream[:4], result.reshape(*flat, stream.values.shape[-1]), code, *policy, *limits)
         valid = call.empty((*flat, 1), dtypes.boolean) if return_valid else None
         age = call.empty((*flat, 1), stamps.dtype) if return_age else None
         goals = _streams.one_row(goals) if goals.ndim == 2 else goals[None]
         coarse, again = twin(call.backend, "trajectory").align([job], goals, valid, age, check)
         if again is not None and key is not None and _replay.same_memory(zip((*job[:4], goals), arrays, strict=True)):
-            _known.keep(key, _replay.Resample(again, result, valid, age, shape[: len(shape) - len(stream.feature)]))
+            _known.keep(key, _replay.Resample(again, result, valid, age, lead))
 
         # Restore shape.
         answer = [out if out is not None else call.give(result)]
         if valid is not None:
-            answer.append(call.give(valid.reshape(shape[: len(shape) - len(stream.feature)])))
+            answer.append(call.give(valid.reshape(lead)))
         if age is not None:
-            age = age.reshape(shape[: len(shape) - len(stream.feature)])
-            answer.append(call.give(age.view("m8[ns]") if dated else age))
+            answer.append(call.give(age.reshape(lead).view("m8[ns]") if dated else age.reshape(lead)))
     if coarse:
         warnings.warn(COARSE, DataWarning, stacklevel=2)
     return answer[0] if len(answer) == 1 else tuple(answer)

@@ -1,4 +1,4 @@
-"""Clouds and features that meet every edge (cell borders, NaN, infinities, subnormals), and how results are compared."""
+"""Clouds and features that meet every edge (cell borders, NaN, infinities, subnormals), and how to compare."""
 
 import ml_dtypes
 import numpy as np

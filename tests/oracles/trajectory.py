@@ -148,9 +148,9 @@ def resample_row(
 
 
 def resample(
-    values: np.ndarray, times: np.ndarray, targets: np.ndarray, *, lengths: Any = None, offsets: Any = None, **how: Any
+    values: Any, times: Any, targets: Any, *, lengths: Any = None, offsets: Any = None, **how: Any
 ) -> Row:
-    """A call with a batch axis: values [B, S, ...] or packed [N, ...], times [S], [B, S] or [N], targets [T] or [B, T]."""
+    """A call with a batch axis: values [B, S, ...] or packed [N, ...], times [S], [B, S] or [N], targets [(B,) T]."""
     if offsets is not None:
         cuts = [slice(int(a), int(b)) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
         pairs, feature = [(values[cut], times[cut]) for cut in cuts], values.shape[1:]
