@@ -45,9 +45,10 @@ def same_bits(got: np.ndarray, expected: np.ndarray) -> bool:
 def error_in_ulps(got: np.ndarray, exact: np.ndarray, larger: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Distance to the exact value in units of the larger sample; NaN and Inf count as 0 where right, else as inf."""
     with np.errstate(invalid="ignore", over="ignore"):
-        got, exact = np.asarray(got).astype(np.float64), np.asarray(exact, np.float64)
-        rounded = exact.astype(dtype).astype(np.float64)
-        exact = np.where(np.isinf(rounded), rounded, exact)  # too large for the type
+        held, exact = np.asarray(got).dtype, np.asarray(exact, np.float64)
+        got = np.asarray(got).astype(np.float64)
+        rounded = exact.astype(held).astype(np.float64)
+        exact = np.where(np.isinf(rounded), rounded, exact)  # too large for the type of the result
         finite = np.isfinite(got) & np.isfinite(exact)
         distance = np.abs(np.where(finite, got - exact, 0.0)) / ulp(larger, dtype)
     same = (got == exact) | (np.isnan(got) & np.isnan(exact))

@@ -85,7 +85,7 @@ def group(
     if grid.shape is None:
         source.launch("voxel_box", work.plan)
     else:
-        bits = (rows.clouds * grid.shape[0] * grid.shape[1] * grid.shape[2]).bit_length()
+        bits = max(1, (rows.clouds * grid.shape[0] * grid.shape[1] * grid.shape[2]).bit_length())
     source.launch("voxel_keys", work.plan, work.keys[0], dropped, int(limit is not None), status)
     work.sort(bits)
 

@@ -48,8 +48,12 @@ def _nanoseconds(name: str, array: Any) -> Any:
     """datetime64 of any unit as int64 ns, refused where ns cannot hold it."""
     if array.dtype == np.dtype("M8[ns]"):
         return array.view(np.int64)
-    fine = array.astype("M8[ns]")
-    if (fine.astype(array.dtype) != array)[~np.isnat(array)].any():
+    try:
+        fine = array.astype("M8[ns]")
+        fits = not (fine.astype(array.dtype) != array)[~np.isnat(array)].any()
+    except OverflowError:  # NumPy 2.5 and later look themselves
+        fits = False
+    if not fits:
         raise DTypeError(f"{name} of dtype {array.dtype} leaves the range of datetime64[ns] (years 1678 to 2262)")
     return fine.view(np.int64)
 

@@ -54,7 +54,7 @@ def test_out_of_a_packed_call_with_empty_rows(backend: Any) -> None:
     (np.empty((2, 3, 3), np.float32)[::-1], ArgumentError),
 ])  # fmt: skip
 def test_outputs_that_do_not_fit(backend: Any, out: np.ndarray, error: type) -> None:
-    with pytest.raises(error, match="^out "):
+    with pytest.raises(error, match=r"^out "):
         call(backend, out=out)
 
 

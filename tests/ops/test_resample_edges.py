@@ -52,7 +52,7 @@ def test_infinity_is_real_and_spreads_as_ieee_says(backend: Any) -> None:
     ("next", [10.0, 20.0, 40.0, 40.0, 10.0, 60.0]),
 ])  # fmt: skip
 def test_duplicates(backend: Any, method: str, expected: list[float]) -> None:
-    """Stamps 0 10 10 20 30 30: a hit takes the last of equal stamps, but with next the first; the ends hold the ends."""
+    """A hit takes the last of equal stamps, but with next the first; before and after the row its ends hold."""
     values = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
     got, _, _ = resample(backend, values, [0, 10, 10, 20, 30, 30], [0, 10, 15, 20, -5, 35], method=method)
     assert got.tolist() == expected
@@ -138,7 +138,8 @@ def test_limits_include_their_boundary(backend: Any, clock: Any) -> None:
         for limit, expected in ((7, [0, 0]), (8, [1, 0]), (15, [1, 0]), (16, [1, 1])):
             _, valid, _ = resample(backend, [0.0, 1.0, 2.0], times, goals[[0, 3]], method=method, max_gap=unit(limit))
             assert valid.tolist() == [bool(e) for e in expected], (method, limit)
-        _, valid, _ = resample(backend, [0.0, 1.0, 2.0], times, times, method=method, max_gap=unit(0), tolerance=unit(0))
+        limits = {"max_gap": unit(0), "tolerance": unit(0)}
+        _, valid, _ = resample(backend, [0.0, 1.0, 2.0], times, times, method=method, **limits)
         assert valid.all()  # a hit lies in no gap
 
 

@@ -120,6 +120,12 @@ def test_clouds_without_points(backend):
         assert (got == -1).all()
 
 
+def test_no_clouds_but_points(backend):
+    for kind, tail in (("count", ()), ("density", ()), ("mean", (3,))):
+        got = run(backend, cloud(0, 7), offsets=np.array([2]), bounds=UNIT, shape=2, reduce=kind)
+        assert got.shape == (0, 2, 2, 2, *tail)
+
+
 def test_strided_batch(backend):
     wide = np.random.default_rng(0).uniform(0, 1, (4, 30, 7)).astype(np.float32)
     for view in (wide[::-1, ::2, :3], wide[..., 1:6:2], np.broadcast_to(wide[1, :, :4], (3, 30, 4))):

@@ -75,6 +75,17 @@ def test_too_many_cells(backend):
         run(backend, points, voxel_size=1e-3, bounds=(0, 0, 0, 2.0**21, 2.0**21, 2.0**21))
 
 
+@pytest.mark.parametrize("bounds", [None, (0, 0, 0, 1, 1, 1)])
+def test_points_that_are_nobodys(backend, bounds):
+    points = cloud(0, 9, spread=1.0)
+    for offsets in ([4], [9], [3, 3], [9, 9, 9]):
+        got = run(backend, points, offsets=np.array(offsets), voxel_size=0.5, bounds=bounds)
+        assert got["coords"].shape == (0, 3)
+        assert (got["inverse"] == -1).all()
+        assert got["offsets"].tolist() == [0] * len(offsets)
+        assert got["dropped"].tolist() == [0] * (len(offsets) - 1)
+
+
 def test_bad_extents(backend):
     points = cloud(0, 12).reshape(2, 6, 3)
     for name, bad in (("lengths", [3, 7]), ("lengths", [-1, 2]), ("offsets", [0, 9, 4]), ("offsets", [-1, 5, 12]),
