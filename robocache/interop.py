@@ -50,6 +50,8 @@ def place(name: str, array: Any) -> Place:
         return ("cuda", array.data.device_id)
     if framework == "jax" and hasattr(array, "devices"):
         return _place_jax(name, array)
+    if framework == "torch" and array.device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{name} lives on torch device {array.device}; RoboCache takes CPU and CUDA arrays")
     code, index = array.__dlpack_device__()
     if code in (1, 3):  # kDLCPU, kDLCUDAHost
         return ("cpu", 0)
@@ -228,6 +230,8 @@ def _from_torch(name: str, tensor: Any, call: Call) -> Any:
         raise ArgumentError(f"{name} requires grad, which RoboCache does not track; pass {name}.detach()")
     if tensor.layout != torch.strided:
         raise ArgumentError(f"{name} has layout {tensor.layout}; pass {name}.to_dense()")
+    if tensor.dtype != torch.bfloat16 and not hasattr(np, str(tensor.dtype).removeprefix("torch.")):
+        raise DTypeError(f"{name} has dtype {tensor.dtype}, which no array here can have; convert it first")
     if call.backend == "cuda":
         return call.xp.from_dlpack(tensor)
     if tensor.dtype == torch.bfloat16:  # NumPy has no bfloat16 of its own

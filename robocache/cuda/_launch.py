@@ -78,6 +78,15 @@ def finish() -> None:
         raise DataError("; ".join(MESSAGES[i] for i in found))
 
 
+_held: list[tuple[Any, ...]] = []
+
+
+def hold(*scratch: Any) -> None:
+    """Keep scratch memory for good if the call is being captured: the graph goes on using it at every replay."""
+    if cupy.cuda.get_current_stream().is_capturing():
+        _held.append(scratch)
+
+
 def blocks(total: int, per_block: int) -> int:
     """Blocks that cover ``total`` items; kernels loop over the rest when the grid limit is met."""
     return max(1, min((total + per_block - 1) // per_block, 0x7FFFFFFF))

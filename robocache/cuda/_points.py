@@ -31,15 +31,6 @@ def grid_struct(grid: Any) -> np.ndarray:
     return np.array(((*grid.origin, *grid.size), grid.shape or (0, 0, 0), grid.clamp), fields)
 
 
-_held: list[tuple[Any, ...]] = []
-
-
-def hold(*scratch: Any) -> None:
-    """Keep scratch memory for good if the call is being captured: the graph goes on using it at every replay."""
-    if cupy.cuda.get_current_stream().is_capturing():
-        _held.append(scratch)
-
-
 _STRUCTS = {size: np.dtype([("words", np.int64, size)]) for size in (5, 9)}
 
 
@@ -63,7 +54,7 @@ def flat(array: Any) -> tuple[Any, int, int, int]:
 def _copy(array: Any) -> Any:
     bits = array.view(np.uint16) if array.dtype == dtypes.bfloat16 else array  # of bfloat16 only the bits move
     copy = cupy.ascontiguousarray(bits)
-    hold(copy)
+    _launch.hold(copy)
     return copy.view(array.dtype)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._core.errors import DataError
 from . import _launch
 from ._module import Macros, function
-from ._points import BLOCKS, THREADS, Source, clear, hold
+from ._points import BLOCKS, THREADS, Source, clear
 
 TILE = 2048  # as in group.cu
 DIGITS = 256
@@ -114,7 +114,7 @@ def group(
         "group_rows", min(_launch.blocks(spread, THREADS), BLOCKS), a, b, plan, starts, rank, voxels, rows.clouds,
         found["coords"], found["counts"], found["offsets"], found["kept"], found["found"], status,
     )  # fmt: skip
-    hold(*work.held)
+    _launch.hold(*work.held)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._core import dtypes
 from . import _launch
 from ._module import Macros, function
-from ._points import THREADS, clear, flat, hold, struct
+from ._points import THREADS, clear, flat, struct
 
 BLOCKS = 1 << 16
 KINDS = ("mean", "sum", "max", "min")
@@ -73,4 +73,4 @@ def reduce(
         (counts, exponents, sums, highs, lows, groups, channels, cells, int(cells > 0), *fill)
         + tuple(wanted.get(kind) for kind in KINDS),
     )
-    hold(scratch)
+    _launch.hold(scratch)

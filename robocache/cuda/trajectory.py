@@ -108,6 +108,7 @@ class Launch:
             at += self._step
         work = np.frombuffer(packed, self._size)
         if self._shares:
+            _launch.hold(faulty)
             self._check((_launch.blocks(self._faulty * self._shares, 1),), (TILE,), (work, CHECKED, self._shares))
         self._kernel(self._blocks, (TILE,), (work,))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _launch, group, reduce
 from ._module import Macros, function
-from ._points import BLOCKS, MACROS, THREADS, Source, clear, hold
+from ._points import BLOCKS, MACROS, THREADS, Source, clear
 
 
 def variants() -> Iterator[tuple[str, Macros]]:
@@ -28,7 +28,7 @@ def voxel_grid(
     channels_first: bool,
     dropped: Any,
     strict: bool,
-) -> None:
+) -> Callable[..., None] | None:
     """See robocache.ops.voxel.voxel_grid."""
     status = _launch.begin()
     wanted = dict(zip(kinds, outs, strict=True))
@@ -56,9 +56,32 @@ def voxel_grid(
         reduce.reduce(
             features, ids, counts, tuple(reduced), tuple(reduced.values()), cells if channels_first else 0, fill
         )
-        hold(ids, counts)
+        _launch.hold(ids, counts)
     if strict:
         _launch.finish()  # synchronizes
+        return None
+    return _replay(points, rows, grid, kinds) if dropped is None and rows.extent is None else None
+
+
+def _replay(points: Any, rows: Any, grid: Any, kinds: tuple[str, ...]) -> Callable[..., None] | None:
+    """How to fill one occupancy or count grid again from other points of the same layout: one clear, one launch."""
+    if kinds not in (("occupancy",), ("count",)) or not rows.total:
+        return None
+    source = Source(points, rows, grid)
+    if source.points is not points:
+        return None  # the layout makes every call copy the points first
+    kernel = function(source.device, "voxel", "voxel_dense", source.macros)
+    shape, layout, occupancy = ((source.blocks,), (THREADS,)), (source.rows, source.grid), kinds == ("occupancy",)
+    del source, rows  # nor may this keep the first call's points alive
+
+    def again(points: Any, out: Any, zero: bool) -> None:
+        status = _launch.begin()
+        if not zero:
+            clear(out)
+        wanted = (out, None) if occupancy else (None, out)
+        kernel(*shape, (points, *layout, *wanted, None, None, status))
+
+    return again
 
 
 def voxelize(

@@ -32,12 +32,19 @@ def key(arrays: Iterable[Any], options: tuple[Any, ...]) -> Any:
         elif data.device_id != device:
             return None
         parts.append((array.shape, array.strides, array.dtype, data.ptr & 15))
+    kinds: list[Any] = []  # in the key because 1 and 1.0 are equal there, but not equal options
     for option in options:
-        if type(option) not in PLAIN:
+        kind: Any = type(option)
+        if kind is tuple:
+            kind = tuple(map(type, option))
+            if any(k not in PLAIN for k in kind):
+                return None
+        elif kind not in PLAIN:
             return None
+        kinds.append(kind)
     if device is None or sys.modules["cupy"].cuda.runtime.getDevice() != device:
         return None
-    return (device, *parts, *options, *map(type, options))
+    return (device, *parts, *options, *kinds)
 
 
 def same_memory(pairs: Iterable[tuple[Any, Any]]) -> bool:
@@ -86,6 +93,20 @@ class Resample:
         if valid is None and age is None:
             return result
         return tuple(array for array in (result, valid, age) if array is not None)
+
+
+class Dense:
+    """The same for a grid of occupancy or counts."""
+
+    def __init__(self, again: Any, result: Any) -> None:
+        self._again = again
+        self._zeros = sys.modules["cupy"].zeros
+        self._result = (result.shape, result.dtype)
+
+    def __call__(self, points: Any, out: Any) -> Any:
+        result = self._zeros(*self._result) if out is None else out
+        self._again(points, result, out is None)
+        return result
 
 
 class Fuse:

@@ -155,6 +155,20 @@ def options(outside: str, check: str) -> None:
     checks.choice("check", check, CHECKS)
 
 
+def dense_options(
+    reduce: Any, outside: str, check: str, channels: str, bounds: Any, voxel_size: Any, shape: Any
+) -> tuple[str, ...]:
+    """Reductions wanted of a dense grid, the other options checked."""
+    kinds = reductions(reduce, DENSE + REDUCTIONS)
+    options(outside, check)
+    checks.choice("channels", channels, ("last", "first"))
+    if (voxel_size is None) == (shape is None):
+        raise ArgumentError("give exactly one of voxel_size and shape")
+    if bounds is None:
+        raise ArgumentError("bounds=None; a dense grid needs bounds")
+    return kinds
+
+
 def refuse_dropped(dropped: Any) -> None:
     """Raise if any point was dropped. # synchronizes"""
     total = int(dropped.sum())  # synchronizes

@@ -100,9 +100,9 @@ def resample_trajectories(
 
     The search and the differences run in the stamps' own type (unsigned 64-bit for nanoseconds, float64 for floats);
     the weight is one float64 division, rounded to the arithmetic's type. Arithmetic is float32 (float64 for float64)
-    with one rounding at the end: ``a + w (b - a)`` from the nearer end with a fused multiply-add, at most 1.75
-    ulp of the larger of the two samples (0.501 for 16-bit types). Subnormals are kept on both backends. Both agree to 1 ulp; ``nearest``, ``previous``,
-    ``next``, ``valid`` and ``age`` agree bit for bit; repeated runs are equal.
+    with one rounding at the end: ``a + w (b - a)`` from the nearer end with a fused multiply-add, at most 1.75 ulp of
+    the larger of the two samples (0.501 for 16-bit types). Subnormals are kept. Both backends agree to 1 ulp;
+    ``nearest``, ``previous``, ``next``, ``valid`` and ``age`` agree bit for bit; repeated runs are equal.
 
     Runs on the caller's current stream, never waits for the GPU but where said above, and can be captured in a CUDA
     graph after one call with the same types. One launch; two where a row holds more than 2048 stamps to check.

@@ -147,9 +147,7 @@ def resample_row(
     return Row(out, valid, age, larger)
 
 
-def resample(
-    values: Any, times: Any, targets: Any, *, lengths: Any = None, offsets: Any = None, **how: Any
-) -> Row:
+def resample(values: Any, times: Any, targets: Any, *, lengths: Any = None, offsets: Any = None, **how: Any) -> Row:
     """A call with a batch axis: values [B, S, ...] or packed [N, ...], times [S], [B, S] or [N], targets [(B,) T]."""
     if offsets is not None:
         cuts = [slice(int(a), int(b)) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
