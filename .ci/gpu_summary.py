@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-import xml.etree.ElementTree as tree
+import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from benchmarks import _timing
 
 def suite(path: Path) -> dict[str, object]:
     """Counts of a junit file, and each reason for a skip."""
-    root = tree.parse(path).getroot().find("testsuite")
+    root = ET.parse(path).getroot().find("testsuite")
     if root is None:
         raise SystemExit(f"{path} holds no test suite")
     reasons = Counter(skip.get("message", "") for skip in root.iter("skipped"))
@@ -23,8 +23,8 @@ def suite(path: Path) -> dict[str, object]:
 
 def verdict(log: Path, run: Path) -> dict[str, str]:
     """Last summary line of compute-sanitizer and of the pytest run under it."""
-    summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", log.read_text(errors="replace"))
-    tests = re.findall(r"\d+ passed.*", run.read_text(errors="replace"))
+    summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: \d+ (?:error|hazard).*", log.read_text(errors="replace"))
+    tests = re.findall(r"(?:\d+ failed, )?\d+ passed.*", run.read_text(errors="replace"))
     return {"sanitizer": summary[-1] if summary else "no summary", "tests": tests[-1] if tests else "none finished"}
 
 

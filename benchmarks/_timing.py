@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from robocache import interop
+
 L2_BYTES = 60 << 20
 
 
@@ -84,9 +86,7 @@ def torch_graph_time(calls: Sequence[Callable[[], Any]], runs: int = 9) -> dict[
         kept = [call() for call in calls]
     graph.replay()
     torch.cuda.synchronize()
-    import cupy
-
-    with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
+    with interop.borrowed_stream(torch.cuda.current_stream().cuda_stream, 0):
         result = _replay(graph.replay, len(calls), runs)
     del kept
     return result

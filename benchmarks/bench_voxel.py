@@ -46,39 +46,63 @@ def check(points: np.ndarray, voxels: Any) -> float:
     return error
 
 
-def run(count: int) -> list[dict[str, Any]]:
-    """All timings at one size."""
+def run_grid(kind: str, host: np.ndarray, sets: list[Any]) -> dict[str, Any]:
+    """One dense reduction."""
+    import cupy
+
+    count, wait = len(host), cupy.cuda.Device().synchronize
+    options = {"bounds": (0, 0, 0, 1, 1, 1), "shape": SIDE, "reduce": kind}
+    outs = [rc.voxel_grid(points, **options) for points in sets]
+    calls = [lambda p=p, o=o: rc.voxel_grid(p, out=o, **options) for p, o in zip(sets, outs, strict=True)]
+    row: dict[str, Any] = {"op": "voxel_grid", "reduce": kind, "points": count, "shape": [SIDE] * 3}
+    row["device_us"] = _timing.cupy_graph_time(calls)
+    cells = np.ravel_multi_index(np.floor(host / np.float32(1 / SIDE)).astype(np.int64).T, (SIDE,) * 3)
+    expected = np.bincount(cells, minlength=SIDE**3)
+    got = outs[0].get()
+    if kind == "mean":
+        sums = np.stack([np.bincount(cells, host[:, a].astype(np.float64), SIDE**3) for a in range(3)], 1)
+        row["error"] = float(np.abs(got.reshape(-1, 3) - sums / np.maximum(expected, 1)[:, None]).max())
+        good = row["error"] <= 1e-7
+    else:
+        good = np.array_equal(got.ravel(), expected > 0 if kind == "occupancy" else expected)
+    if not good:
+        raise SystemExit(f"wrong {kind}")
+    if count <= 500_000:
+        row["call_us"] = _timing.call_time(lambda: rc.voxel_grid(sets[0], **options), wait)
+        row["call_out_us"] = _timing.call_time(calls[0], wait)
+    return row
+
+
+def run_set(host: np.ndarray, points: Any) -> dict[str, Any]:
+    """The set of voxels with their means, to its end: the number of voxels must reach the host."""
     import cupy
     import torch
 
-    wait = cupy.cuda.Device().synchronize
+    wait, size, bounds = cupy.cuda.Device().synchronize, 1 / SIDE, (0, 0, 0, 1, 1, 1)
+    row: dict[str, Any] = {"op": "voxelize", "reduce": "mean", "points": len(host)}
+    voxels = rc.voxelize(points, voxel_size=size)
+    row["error"], row["voxels"] = check(host, voxels), len(voxels.counts)
+    row["wall_us"] = _timing.wall_time(lambda: (rc.voxelize(points, voxel_size=size), wait()))
+    row["bounded_wall_us"] = _timing.wall_time(lambda: (rc.voxelize(points, voxel_size=size, bounds=bounds), wait()))
+    tensor = torch.from_dlpack(points)
+    row["torch_wall_us"] = _timing.wall_time(lambda: (torch_mean(tensor, size), torch.cuda.synchronize()))
+    row["over_torch"] = row["torch_wall_us"]["median"] / row["wall_us"]["median"]
+    limit = len(voxels.counts)
+    calls = [lambda: rc.voxelize(points, voxel_size=size, bounds=bounds, max_voxels=limit)] * 4
+    row["static_device_us"] = _timing.cupy_graph_time(calls)
+    if len(host) <= 500_000:
+        row["static_call_us"] = _timing.call_time(calls[0], wait)
+    return row
+
+
+def run(count: int) -> list[dict[str, Any]]:
+    """All timings at one size."""
+    import cupy
+
     host = cloud(count, count)
     sets = [cupy.asarray(host) for _ in range(_timing.rotation(host.nbytes) if count <= 1_000_000 else 3)]
-    rows = []
-    for kind in ("occupancy", "count", "mean"):
-        options = {"bounds": (0, 0, 0, 1, 1, 1), "shape": SIDE, "reduce": kind}
-        outs = [rc.voxel_grid(points, **options) for points in sets]
-        row: dict[str, Any] = {"op": "voxel_grid", "reduce": kind, "points": count, "shape": [SIDE] * 3}
-        row["device_us"] = _timing.cupy_graph_time([lambda p=p, o=o: rc.voxel_grid(p, out=o, **options) for p, o in zip(sets, outs, strict=True)])
-        expected = np.bincount(np.ravel_multi_index(np.floor(host / np.float32(1 / SIDE)).astype(np.int64).T, (SIDE,) * 3), minlength=SIDE**3)
-        got = outs[0].get()
-        good = np.array_equal(got.ravel(), expected > 0 if kind == "occupancy" else expected) if kind != "mean" else np.array_equal(got.any(-1).ravel(), expected > 0)
-        if not good:
-            raise SystemExit(f"wrong {kind}")
-        if count <= 500_000:
-            row["call_us"] = _timing.call_time(lambda: rc.voxel_grid(sets[0], **options), wait)
-            row["call_out_us"] = _timing.call_time(lambda: rc.voxel_grid(sets[0], out=outs[0], **options), wait)
-        rows.append(row)
-        del outs
-    row = {"op": "voxelize", "reduce": "mean", "points": count}
-    voxels = rc.voxelize(sets[0], voxel_size=1 / SIDE)
-    row["error"], row["voxels"] = check(host, voxels), len(voxels.counts)
-    row["wall_us"] = _timing.wall_time(lambda: (rc.voxelize(sets[0], voxel_size=1 / SIDE), wait()))
-    row["bounded_wall_us"] = _timing.wall_time(lambda: (rc.voxelize(sets[0], voxel_size=1 / SIDE, bounds=(0, 0, 0, 1, 1, 1)), wait()))
-    tensors = torch.from_dlpack(sets[0])
-    row["torch_wall_us"] = _timing.wall_time(lambda: (torch_mean(tensors, 1 / SIDE), torch.cuda.synchronize()))
-    row["over_torch"] = row["torch_wall_us"]["median"] / row["wall_us"]["median"]
-    return [*rows, row]
+    rows = [run_grid(kind, host, sets) for kind in ("occupancy", "count", "mean")]
+    return [*rows, run_set(host, sets[0])]
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ class Call:
                 self._device = cupy.cuda.Device(device)
             if framework == "torch":  # results must be ordered with the caller's own work
                 current = sys.modules["torch"].cuda.current_stream(device).cuda_stream
-                self._stream = cupy.cuda.ExternalStream(current, device)
+                self._stream = borrowed_stream(current, device)
 
     def __enter__(self) -> "Call":
         if self._device is not None:
@@ -159,6 +159,25 @@ def receive(**arrays: Any) -> tuple[Call, list[Any]]:
         return call, list(arrays.values())
     with call:
         return call, [None if a is None else _view(n, a, call) for n, a in arrays.items()]
+
+
+class _Handle:
+    """A stream of another library, as the CUDA stream protocol has it."""
+
+    def __init__(self, pointer: int) -> None:
+        self._pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return (0, self._pointer)
+
+
+def borrowed_stream(pointer: int, device: int) -> Any:
+    """CuPy's view of a stream that another library owns."""
+    import cupy
+
+    if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14.2 and later
+        return cupy.cuda.Stream.from_external(_Handle(pointer))
+    return cupy.cuda.ExternalStream(pointer, device)
 
 
 def writable(name: str, out: Any) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tolerances
-from strategies import bfloat16
 
 import robocache as rc
 from robocache._core.errors import ArgumentError, BackendError, DataWarning, DeviceError, DTypeError
@@ -289,11 +287,6 @@ def test_a_gpu_array_without_cupy_says_what_to_install(monkeypatch: pytest.Monke
 def test_types_without_meaning(values: Any) -> None:
     with pytest.raises(DTypeError, match="values has dtype"):
         rc.resample_trajectories(values, T, Q)
-
-
-def test_bfloat16_of_numpy() -> None:
-    got = rc.resample_trajectories(V.astype(bfloat16), T, Q)
-    assert tolerances.same_bits(got, EXPECTED.astype(bfloat16))
 
 
 def test_empty_and_scalar_tensors(torch: Any, wide_jax: Any) -> None:

@@ -50,5 +50,5 @@ def function(device: int, topic: str, name: str, macros: Macros = ()) -> Any:
     key = (device, topic, name, macros)
     found = _functions.get(key)
     if found is None:
-        found = _functions[key] = _module(topic, macros).get_function(name)
+        found = _functions[key] = _module(topic, macros).get_function(name).kernel  # the Function of this device
     return found

@@ -50,6 +50,8 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
 
     def replay(sources: Sequence[Any], outs: Sequence[int], targets: Any, valid: Any, age: Any) -> None:
         status = _launch.begin()
+        if valid is not None or age is not None:
+            _launch.hold(valid, age)
         for i, launch in enumerate(launches):
             part = slice(i * most, (i + 1) * most)
             launch.fire(sources[part], outs[part], targets, valid, age, status)
@@ -82,7 +84,7 @@ class Launch:
         )
         for k, job in enumerate(jobs):
             layout.pack_into(self._template, self._at(k), 0, 0, 0, 0, 0, *_describe(job), k * rows * tiles, tiles)
-        self._size = f"V{len(self._template)}"
+        self._size = np.dtype(f"V{len(self._template)}")
         self._blocks = (_launch.blocks(work, 1),) if work else None
         self._shares = -(-longest // CHECKED) if checked and longest > STAGED else 0
         self._faulty = len(jobs) * rows
@@ -99,7 +101,7 @@ class Launch:
         """Launch on the current stream with these arrays."""
         if self._blocks is None:
             return
-        packed = bytearray(self._template)
+        packed = bytearray(self._template)  # fresh: another thread may be launching the same
         faulty = cupy.zeros(self._faulty, np.uint8) if self._shares else None
         _ADDRESSES.pack_into(packed, 0, targets.data.ptr, _address(valid), _address(age), _address(faulty), status)
         at = _GOAL.size

@@ -6,45 +6,38 @@ a call whose key was seen before has passed the checks already. What depends on 
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
-from .. import interop
 from .._core import dtypes
 from ._outputs import apart
 
 CAPACITY = 1024  # then all is forgotten: a loop over ever-changing shapes must not grow without end
-PLAIN = (str, int, float, bool, type(None))
 
 
 def key(arrays: Iterable[Any], options: tuple[Any, ...]) -> Any:
-    """Key of a call, or None where some array is not CuPy on the current device, or an option is not plain."""
+    """Key of a call, or None where some array is not CuPy on the current device."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return None
+    ndarray = cupy.ndarray
     parts: list[Any] = []
     device = None
     for array in arrays:
         if array is None:
             parts.append(None)
             continue
-        if interop.kind(array) != "cupy":
+        if type(array) is not ndarray:
             return None
         data = array.data
         if device is None:
             device = data.device_id
         elif data.device_id != device:
             return None
-        parts.append((array.shape, array.strides, array.dtype, data.ptr & 15))
-    kinds: list[Any] = []  # in the key because 1 and 1.0 are equal there, but not equal options
-    for option in options:
-        kind: Any = type(option)
-        if kind is tuple:
-            kind = tuple(map(type, option))
-            if any(k not in PLAIN for k in kind):
-                return None
-        elif kind not in PLAIN:
-            return None
-        kinds.append(kind)
-    if device is None or sys.modules["cupy"].cuda.runtime.getDevice() != device:
+        parts += (array.shape, array.strides, array.dtype, data.ptr & 15)
+    if device is None or cupy.cuda.runtime.getDevice() != device:
         return None
-    return (device, *parts, *options, *kinds)
+    return (device, *parts, *options, *map(type, options))  # types: 1 and 1.0 are equal keys, but not equal options
 
 
 def same_memory(pairs: Iterable[tuple[Any, Any]]) -> bool:
@@ -60,13 +53,17 @@ class Memory:
 
     def find(self, key: Any) -> Callable[..., Any] | None:
         """The replay of a call with this key."""
-        return None if key is None else self._known.get(key)
+        try:
+            return None if key is None else self._known.get(key)
+        except TypeError:  # an option without a hash: a list, an array
+            return None
 
     def keep(self, key: Any, replay: Callable[..., Any]) -> None:
         """Remember how to run calls with this key."""
         if len(self._known) >= CAPACITY:
             self._known.clear()
-        self._known[key] = replay
+        with suppress(TypeError):
+            self._known[key] = replay
 
 
 class Resample:

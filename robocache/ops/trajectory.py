@@ -105,7 +105,8 @@ def resample_trajectories(
     ``nearest``, ``previous``, ``next``, ``valid`` and ``age`` agree bit for bit; repeated runs are equal.
 
     Runs on the caller's current stream, never waits for the GPU but where said above, and can be captured in a CUDA
-    graph after one call with the same types. One launch; two where a row holds more than 2048 stamps to check.
+    graph after one call with the same types; keep the result as long as the graph. One launch; two where a row holds
+    more than 2048 stamps to check.
 
     Examples
     --------

@@ -118,7 +118,7 @@ def test_bad_streams_are_named(backend: Any) -> None:
     with pytest.raises(DataError, match="unsorted"):
         rc.fuse_multimodal(streams, backend.to(GOALS), check="strict")
     if backend.name == "cpu":
-        with pytest.raises(DataError, match="stream 1|grip"):
+        with pytest.raises(DataError, match="grip"):
             rc.fuse_multimodal(streams, backend.to(GOALS))
     fused = rc.fuse_multimodal(streams, backend.to(GOALS), check="none")
     assert backend.np(fused["arm"])[0, :2, 0].tolist() == [1.5, 6.0]
