@@ -78,7 +78,7 @@ def _place_jax(name: str, array: Any) -> Place:
 class Call:
     """Where one operation runs and how its results travel back. Use as a context around the work."""
 
-    __slots__ = ("_device", "_entered", "_stream", "backend", "device", "framework", "namespace")
+    __slots__ = ("_device", "_given", "_stream", "backend", "device", "framework", "namespace")
 
     def __init__(self, backend: str, device: int, framework: str, namespace: Any = None) -> None:
         self.backend = backend
@@ -86,6 +86,7 @@ class Call:
         self.framework = framework
         self.namespace = namespace
         self._device = self._stream = None
+        self._given: list[tuple[Any, Any]] = []
         if backend == "cuda":
             import cupy
 
@@ -119,17 +120,25 @@ class Call:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """Uninitialised, C-contiguous array that the caller's framework can take over without a copy."""
-        return (
-            aligned_empty(shape, dtype)
-            if self.framework == "jax" and self.backend == "cpu"
-            else self.xp.empty(shape, dtype)
-        )
+        if self.backend == "cpu":
+            return aligned_empty(shape, dtype) if self.framework == "jax" else np.empty(shape, dtype)
+        if self.framework != "torch":
+            return self.xp.empty(shape, dtype)
+        # torch's own allocator knows torch's streams and the private pool of a graph that torch captures.
+        torch = sys.modules["torch"]
+        tensor = torch.empty(shape, dtype=getattr(torch, np.dtype(dtype).name), device=f"cuda:{self.device}")
+        array = self.xp.from_dlpack(tensor)
+        self._given.append((array, tensor))
+        return array
 
     def give(self, array: Any) -> Any:
         """``array`` in the caller's framework, same memory. Call it inside the context: exports order streams there."""
         if self.framework in ("numpy", "cupy", "host"):
             return array
         if self.framework == "torch":
+            for mine, tensor in self._given:
+                if mine is array:
+                    return tensor
             return _to_torch(array)
         if self.framework == "jax":
             return _to_jax(array)

@@ -155,6 +155,7 @@ def fake_cupy(**faults):
         cuda=SimpleNamespace(runtime=runtime, nvrtc=nvrtc, Device=Device),
         zeros=lambda n, dtype: np.zeros(n, dtype).view(Array),
         asarray=np.asarray,
+        ndarray=Array,
         int32=np.int32,
         RawKernel=Kernel,
     )

@@ -49,14 +49,6 @@ def _captured(t, latency):
 
 
 @kernel(inline=True)
-def _within(gap, limit):
-    """``gap <= limit``, where a negative limit means none."""
-    if isinstance(gap, np.uint64):
-        return limit < 0 or gap <= np.uint64(limit)
-    return limit < 0 or gap <= limit
-
-
-@kernel(inline=True)
 def _age(q, t):
     """``q - t``, saturating for integers."""
     if isinstance(q, np.int64):
@@ -121,7 +113,7 @@ def _first_fault(times, start, low, high, coarse_check):
 
 
 @kernel()
-def _bracket(times, o, n, q, latency, hint, method, outside, tolerance, max_gap):
+def _bracket(times, o, n, q, latency, hint, method, outside, reach, tolerance, max_gap):
     """(sample or -1, weight towards the next, real, age, is outside, where the search ended) of one target."""
     upper = _upper(times, o, n, q, latency, hint)
     single = n == 1
@@ -132,7 +124,7 @@ def _bracket(times, o, n, q, latency, hint, method, outside, tolerance, max_gap)
         t = _captured(times[o + i], latency)
         age = _age(q, t)
         apart = _gap(t, q) if before else _gap(q, t)
-        inside = (not before and not after) or (single and tolerance >= 0 and _within(apart, tolerance))
+        inside = (not before and not after) or (single and reach and apart <= tolerance)
         if outside == FILL and not inside:
             return np.int64(-1), 0.0, False, _no_age(q), True, upper
         if inside or outside != EXTRAPOLATE or method != LINEAR or single:
@@ -142,8 +134,8 @@ def _bracket(times, o, n, q, latency, hint, method, outside, tolerance, max_gap)
             return i, 0.0, False, age, True, upper
         left = _captured(times[o + j], latency)
         span = np.float64(_gap(_captured(times[o + j + 1], latency), left))
-        reach = -np.float64(_gap(left, q)) if before else np.float64(_gap(q, left))
-        return j, reach / span, False, age, True, upper
+        distance = -np.float64(_gap(left, q)) if before else np.float64(_gap(q, left))
+        return j, distance / span, False, age, True, upper
     i = upper - 1
     t = _captured(times[o + i], latency)
     past = _gap(q, t)
@@ -161,14 +153,14 @@ def _bracket(times, o, n, q, latency, hint, method, outside, tolerance, max_gap)
     elif method == LINEAR:
         weight = np.float64(past) / np.float64(bracket)
         apart = min(past, ahead)
-    real = _within(bracket, max_gap) and _within(apart, tolerance)
+    real = bracket <= max_gap and apart <= tolerance
     return used, weight, real, _age(q, later if used > i else t), False, upper
 
 
 @kernel()
 def _locate(
     start, stop, times, samples, time_row, lengths, offsets, check, targets, target_row, method, outside, latency,
-    tolerance, max_gap, index, weight, real, age,
+    reach, tolerance, max_gap, index, weight, real, age,
 ):  # fmt: skip
     steps = index.shape[1]
     shares = max(1, (steps + CHUNK - 1) // CHUNK)
@@ -192,12 +184,19 @@ def _locate(
                 index[b, k], weight[b, k], real[b, k], age[b, k] = -1, 0.0, False, _no_age(q)
                 continue
             at, w, good, old, missed, hint = _bracket(
-                times, o, n, q, latency, hint, method, outside, tolerance, max_gap
+                times, o, n, q, latency, hint, method, outside, reach, tolerance, max_gap
             )  # fmt: skip
             index[b, k] = at + first if at >= 0 else at
             weight[b, k], real[b, k], age[b, k] = w, good, old
             misses += missed
     return misses, -1, -1, coarse
+
+
+def _limit(span: int | float) -> Any:
+    """A limit in the type of gaps, as large as can be for none: mixed signs would be compared as floats."""
+    if isinstance(span, float):
+        return np.float64(np.inf if span < 0 else span)
+    return np.uint64(np.iinfo(np.uint64).max if span < 0 else span)
 
 
 def locate(job: Job, targets: Any, check: bool, index: Any, weight: Any, real: Any, age: Any) -> Report:
@@ -215,7 +214,7 @@ def locate(job: Job, targets: Any, check: bool, index: Any, weight: Any, real: A
         samples if job.times.ndim == 2 and job.times.shape[0] > 1 else 0,
         EMPTY if job.lengths is None else job.lengths, EMPTY if job.offsets is None else job.offsets,
         coarse_check if check else 0, goals, steps if targets.shape[0] > 1 else 0, job.method, job.outside, job.latency,
-        job.tolerance, job.max_gap, index, weight, real, age,
+        job.tolerance >= 0, _limit(job.tolerance), _limit(job.max_gap), index, weight, real, age,
     )  # fmt: skip
     faults = [(row, sample) for _, row, sample, _ in found if row >= 0]
     row, sample = min(faults) if faults else (-1, -1)

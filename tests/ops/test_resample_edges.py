@@ -186,6 +186,13 @@ def test_stamps_at_the_ends_of_int64(backend: Any) -> None:
     assert age.tolist() == [2**63 - 1, 0, 0, 2**63 - 1]
     _, valid, _ = resample(backend, np.array([0.0, 1.0]), ends, [0], max_gap=2**63 - 1)
     assert not valid.any()
+    far = 2**60 + 1  # float64 cannot tell it from 2**60
+    for limit, good in ((far, True), (far - 1, False)):
+        assert resample(backend, [0, 1], [0, far], [5], method="next", max_gap=limit)[1].tolist() == [good]
+        assert resample(backend, [0, 1], [0, far + 9], [far], method="previous", tolerance=limit)[1].tolist() == [good]
+        assert resample(backend, [7], [0], [far], method="next", tolerance=limit)[1].tolist() == [good]
+    for at in (2**59, 2**59 + 1):
+        assert resample(backend, [0, 1], [0, far], [at], method="nearest")[0].tolist() == [at - 2**59]
 
 
 def test_subnormals_are_not_flushed(backend: Any) -> None:
@@ -193,6 +200,22 @@ def test_subnormals_are_not_flushed(backend: Any) -> None:
         values = np.array([0, 8, -16], np.float64) * least
         got, _, _ = resample(backend, values.astype(dtype), [0, 8, 16], [1, 7, 9, 12])
         assert (got.astype(np.float64) / least).tolist() == [1.0, 7.0, 5.0, -4.0]
+
+
+@pytest.mark.parametrize("dtype", FLOATS[:2], ids=str)
+def test_sixteen_bits_round_ties_to_even(backend: Any, dtype: np.dtype) -> None:
+    """Half way between all neighbours of the type: float32 is exact there, so one rounding decides."""
+    most = int(np.array(np.inf, dtype).view(np.uint16)) - 1
+    low = np.arange(most, dtype=np.uint16).view(dtype)
+    high = np.arange(1, most + 1, dtype=np.uint16).view(dtype)
+    for sign in (1, -1):
+        values = np.stack([low, high]) * np.array(sign, dtype)
+        got, valid, _ = resample(backend, values[None], [[0, 2]], [[1]])
+        middle = (values[0].astype(np.float64) + values[1].astype(np.float64)) / 2
+        assert (got[0, 0].astype(np.float64) == middle.astype(np.float32).astype(dtype).astype(np.float64)).all()
+        even = got[0, 0].view(np.uint16) & 1
+        assert not even.any()
+        assert valid.all()
 
 
 def test_float_stamps_of_different_sizes(backend: Any) -> None:
