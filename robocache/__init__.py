@@ -1,6 +1,6 @@
 """RoboCache: multi-rate robot logs to aligned arrays, on the GPU through CuPy or on the CPU through Numba."""
 
-from ._core import errors
+from . import errors
 from .ops.fusion import Fused, Stream, fuse_multimodal
 from .ops.trajectory import resample_trajectories
 from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud

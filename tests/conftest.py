@@ -60,7 +60,7 @@ def cuda_or_reason() -> Any:
 
         cupy.cuda.runtime.getDeviceCount()
         cupy.zeros(1)
-    except Exception as error:
+    except (ImportError, RuntimeError) as error:
         return f"no usable CUDA device: {type(error).__name__}: {error}"
     if os.environ.get("ROBOCACHE_POOL") == "off":  # compute-sanitizer sees no overrun inside CuPy's pool
         cupy.cuda.set_allocator(None)

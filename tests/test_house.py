@@ -33,8 +33,9 @@ MAY_IMPORT = {
     "datasets": BACKENDS | {"ops", "_core"},
     "loaders": BACKENDS | {"datasets", "ops", "_core"},
     "store": BACKENDS | {"datasets", "ops", "_core"},
-    "": {"ops", "_core"},
-    "cli": BACKENDS | {"", "loaders", "store", "datasets", "ops", "_core"},
+    "errors": {"_core"},
+    "": {"ops", "errors", "_core"},
+    "cli": BACKENDS | {"", "errors", "loaders", "store", "datasets", "ops", "_core"},
     "__main__": {"cli"},
 }
 ORACLES_MAY_IMPORT = {"numpy", "scipy", "ml_dtypes", "oracles", "math", "fractions", "decimal", "itertools"}

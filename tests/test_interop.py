@@ -33,7 +33,10 @@ def torch() -> Any:
 
 @pytest.fixture
 def jax() -> Any:
-    return framework("jax")
+    """JAX, on the CPU also where it has a GPU."""
+    jax = framework("jax")
+    with jax.default_device(jax.devices("cpu")[0]):
+        yield jax
 
 
 @pytest.fixture

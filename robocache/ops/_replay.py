@@ -62,6 +62,8 @@ class Memory:
         """Remember how to run calls with this key."""
         if len(self._known) >= CAPACITY:
             self._known.clear()
+        if any(part != part for part in key):  # NaN equals nothing: it would never be found again
+            return
         with suppress(TypeError):
             self._known[key] = replay
 

@@ -91,19 +91,22 @@ def arrange(label: str, values: Any, times: Any, lengths: Any, offsets: Any, bat
 
 
 def _is_batched(label: str, values: Any, times: Any, wanted: bool) -> bool:
-    """Whether values with shared ``(time,)`` stamps has a batch axis."""
+    """Whether values with shared ``(time,)`` stamps has a batch axis. Two axes are always (time, feature)."""
     if wanted:
         return True
     samples = times.shape[0]
     leading = values.shape[0] == samples
-    second = values.ndim > 1 and values.shape[1] == samples
+    second = values.ndim > 2 and values.shape[1] == samples
     if leading and second:
         raise ShapeError(
             f"{label}values of shape {tuple(values.shape)} with {samples} shared stamps can be read in two ways; "
             "give source_times[None] for (batch, time, …), or values[None] with source_times[None] for one trajectory"
         )
     if not leading and not second:
-        raise ShapeError(f"{label}values has shape {tuple(values.shape)} but source_times has {samples} stamps")
+        raise ShapeError(
+            f"{label}values has shape {tuple(values.shape)} but source_times has {samples} stamps; expected "
+            "(time, *feature), or (batch, time, *feature). For (batch, time) give source_times[None]"
+        )
     return second
 
 

@@ -41,7 +41,8 @@ def resample_trajectories(
         are not contiguous.
     source_times : array, shape (time,), (batch, time) or packed (samples,)
         Stamps of the samples, rising within a row: int64 nanoseconds, datetime64, or seconds as float64 or float32.
-        ``(time,)`` is shared by the whole batch.
+        ``(time,)`` is shared by the whole batch; values of two axes are then (time, feature) unless targets or
+        lengths have a batch axis.
     target_times : array, shape (target,) or (batch, target)
         Where to sample, in the type and unit of ``source_times``; any order. NaN or NaT gives an invalid result.
     method : {"linear", "nearest", "previous", "next"}
@@ -95,8 +96,9 @@ def resample_trajectories(
     -----
     An exact hit copies the sample, so a NaN or Inf neighbour does not reach it; otherwise NaN spreads as IEEE says and
     marks the target invalid. Of equal stamps, ``previous``, ``linear`` and ``nearest`` take the last, ``next`` the
-    first. A row of one sample is constant within ``tolerance``; a row of none gives NaN (0 for integers, or the fill
-    number) and is invalid. ``out`` aside, nothing is written.
+    first; what lies outside is held at the very first or last sample, and extrapolated through the two distinct stamps
+    nearest to the end. A row of one sample is constant within ``tolerance`` if one is given, else real at its stamp
+    only; a row of none gives NaN (0 for integers, or the fill number) and is invalid, as does an infinite target.
 
     The search and the differences run in the stamps' own type (unsigned 64-bit for nanoseconds, float64 for floats);
     the weight is one float64 division, rounded to the arithmetic's type. Arithmetic is float32 (float64 for float64)

@@ -69,14 +69,14 @@ def test_outputs_that_cannot_be_written() -> None:
 
 def test_an_output_that_overlaps_an_input_is_refused(backend: Any) -> None:
     memory = backend.to(np.zeros(64))
-    values, times, goals = memory[:16].reshape(1, 16), memory[16:32], memory[32:48]
+    values, times, goals = memory[:16], memory[16:32], memory[32:48]
     times[:] = backend.to(np.arange(16.0))
     goals[:] = backend.to(np.arange(16.0))
     for first in (0, 8, 16, 20, 32, 40):
         with pytest.raises(ArgumentError, match="overlaps"):
-            rc.resample_trajectories(values, times, goals, out=memory[first : first + 16].reshape(1, 16))
-    rc.resample_trajectories(values, times, goals, out=memory[48:].reshape(1, 16))
-    shifted = backend.np(rc.resample_trajectories(values, times, goals, out=memory[48:].reshape(1, 16)))
+            rc.resample_trajectories(values, times, goals, out=memory[first : first + 16])
+    rc.resample_trajectories(values, times, goals, out=memory[48:])
+    shifted = backend.np(rc.resample_trajectories(values, times, goals, out=memory[48:]))
     assert (shifted == 0).all()
 
 

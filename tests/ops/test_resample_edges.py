@@ -232,3 +232,10 @@ def test_float_stamps_of_different_sizes(backend: Any) -> None:
 def test_infinite_targets_are_invalid(backend: Any) -> None:
     _, valid, _ = resample(backend, np.arange(3.0), np.arange(3.0), [np.inf, -np.inf, 1.0], outside="extrapolate")
     assert valid.tolist() == [False, False, True]
+
+
+def test_two_axes_with_shared_stamps_are_time_and_feature(backend: Any) -> None:
+    """As many joints as samples is no riddle: the reading must not depend on the sizes."""
+    values = np.arange(16, dtype=np.float64).reshape(4, 4)
+    got = rc.resample_trajectories(backend.to(values), backend.to(np.arange(4.0)), backend.to(np.array([0.5, 3.0])))
+    assert backend.np(got).tolist() == [[2, 3, 4, 5], [12, 13, 14, 15]]
