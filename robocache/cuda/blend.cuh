@@ -40,7 +40,8 @@ template <> struct Bits<double> {
     static constexpr bool floating = true;
 };
 
-template <class T, int N> __device__ void blend(const Stream& s, const Place& p, Found& found, bool mark) {
+template <class T, int N> __device__ __forceinline__ void blend(const Stream& s, const Place& p, Found& found,
+                                                                bool mark) {
     typedef typename Bits<T>::type A;
     typedef Pack<T, N> Vector;
     const T* values = (const T*)p.values;
@@ -142,7 +143,7 @@ template <class A> __device__ void store(i64 kind, char* p, i64 i, A x) {
 }
 
 // Mixed types in one output: element by element, through double (floats) or 64-bit integers.
-template <class A> __device__ void convert(const Stream& s, const Place& p, Found& found, bool mark) {
+template <class A> __device__ __forceinline__ void convert(const Stream& s, const Place& p, Found& found, bool mark) {
     const i64 total = p.targets * s.features;
     for (i64 e = threadIdx.x; e < total; e += blockDim.x) {
         const i64 k = e / s.features, d = e - k * s.features, at = found.index[k], to = k * s.out_target + d;
@@ -164,7 +165,8 @@ template <class A> __device__ void convert(const Stream& s, const Place& p, Foun
     }
 }
 
-template <class T> __device__ void blend_widest(const Stream& s, const Place& p, Found& found, bool mark) {
+template <class T> __device__ __forceinline__ void blend_widest(const Stream& s, const Place& p, Found& found,
+                                                                bool mark) {
     constexpr int most = 16 / sizeof(T);
     if (s.vector == most) blend<T, most>(s, p, found, mark);
     else if (sizeof(T) < 4 && s.vector == 4) blend<T, sizeof(T) < 4 ? 4 : 1>(s, p, found, mark);
@@ -172,7 +174,7 @@ template <class T> __device__ void blend_widest(const Stream& s, const Place& p,
     else blend<T, 1>(s, p, found, mark);
 }
 
-__device__ void stream_features(const Stream& s, const Place& p, Found& found, bool mark) {
+__device__ __forceinline__ void stream_features(const Stream& s, const Place& p, Found& found, bool mark) {
     if (s.vector == 0) {
         if (s.kind_out < I8) convert<double>(s, p, found, mark);
         else convert<i64>(s, p, found, mark);

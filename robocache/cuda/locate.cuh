@@ -3,7 +3,9 @@
 // When a sample was taken, rounded to the stamps' type: the time that a clock following this stream asks for.
 __device__ __forceinline__ i64 captured(i64 t, i64 latency) { return t - latency; }
 __device__ __forceinline__ double captured(double t, double latency) { return t - latency; }
-__device__ __forceinline__ double captured(float t, double latency) { return to_double(to_float(to_double(t) - latency)); }
+__device__ __forceinline__ double captured(float t, double latency) {
+    return to_double(to_float(to_double(t) - latency));
+}
 
 __device__ __forceinline__ i64 upper(const TIME_T* t, i64 n, Wide q, Wide latency) {  // first sample taken after q
     i64 low = 0, high = n;
@@ -31,7 +33,7 @@ struct Hit {
     TIME_T age;
 };
 
-__device__ Hit locate(const Stream& s, const TIME_T* t, i64 n, TIME_T raw, u32* status) {
+__device__ __forceinline__ Hit locate(const Stream& s, const TIME_T* t, i64 n, TIME_T raw, u32* status) {
     Hit hit = {-1, 0.0, false, Clock::none()};
     if (!Clock::proper(raw) || n <= 0) return hit;
     const Wide q = wide(raw), latency = s.latency;
@@ -84,7 +86,7 @@ __device__ Hit locate(const Stream& s, const TIME_T* t, i64 n, TIME_T raw, u32* 
 }
 
 // Whether the stamps threadIdx.x, +blockDim.x, … of a row are in order and finite.
-__device__ bool out_of_order(const TIME_T* t, i64 n, u32* status) {
+__device__ __forceinline__ bool out_of_order(const TIME_T* t, i64 n, u32* status) {
     bool bad = false, coarse = false;
     for (i64 i = threadIdx.x; i < n; i += blockDim.x) {
         bad |= !Clock::proper(t[i]);

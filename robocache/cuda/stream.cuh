@@ -77,7 +77,7 @@ struct Row {
     bool sound;
 };
 
-__device__ Row find_row(const Stream& s, i64 b, u32* status) {
+__device__ __forceinline__ Row find_row(const Stream& s, i64 b, u32* status) {
     Row r = {b * s.time_row, 0, s.samples, true};
     if (s.offsets) {
         const i64 from = s.offsets[b], to = s.offsets[b + 1];

@@ -11,8 +11,7 @@
 #include "locate.cuh"
 #include "blend.cuh"
 
-extern "C" __global__ void __launch_bounds__(TILE)
-    trajectory_align(const __grid_constant__ Work goal) {
+extern "C" __global__ void __launch_bounds__(TILE, 4) trajectory_align(const __grid_constant__ Work goal) {
     __shared__ TIME_T stamps[STAGED];
     __shared__ Found found;
     for (i64 block = blockIdx.x; block < goal.blocks; block += gridDim.x) {
