@@ -59,6 +59,7 @@ def cupy_graph_time(calls: Sequence[Callable[[], Any]], runs: int = 9) -> dict[s
     import cupy
 
     stream = cupy.cuda.Stream(non_blocking=True)
+    cupy.cuda.Device().synchronize()  # the inputs were written on another stream, which this one does not wait for
     with stream:
         for call in calls:
             call()
@@ -76,6 +77,7 @@ def torch_graph_time(calls: Sequence[Callable[[], Any]], runs: int = 9) -> dict[
     """The same for torch calls, captured by torch."""
     import torch
 
+    torch.cuda.synchronize()
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         for call in calls:

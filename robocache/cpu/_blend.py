@@ -9,6 +9,7 @@ from .._core.jobs import Job
 from ._half import narrow_bf16, narrow_f16, widen_bf16, widen_f16
 from ._jit import kernel, split
 
+TARGET_BYTES = 128  # what starting on one target takes, in bytes moved in the same time
 RAW = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
@@ -116,7 +117,7 @@ def blend(job: Job, index: Any, weight: Any, real: Any) -> None:
     out, origin, places = _flat(job.out, raw, write=True)
     if job.offsets is not None or values.shape[0] == 1:
         strides = (0, *strides[1:])  # packed rows are found by their absolute index; a lone one serves the batch
-    total, nbytes = index.size, 3 * job.out.size * dtype.itemsize
+    total, nbytes = index.size, 3 * job.out.size * dtype.itemsize + TARGET_BYTES * index.size
     where = (flat, base, strides, out, origin, places, fill)
     if dtype not in dtypes.FLOATING:
         split(_copy_raw, total, nbytes, index, *where)

@@ -8,15 +8,15 @@ several times the compile time, and a barrier of theirs can take longer than a s
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any
 
 import numba
 
-SERIAL_BYTES = 1 << 20  # below this a second thread costs more than it saves
+SHARE_BYTES = 1 << 19  # the least a thread is woken for: waking it costs what moving about this much does
+MOST_THREADS = 16  # Python hands the shares out one after another, so more of them stop paying
 
-_pool: ThreadPoolExecutor | None = None
-_pool_pid = 0
+_pool: "_Pool | None" = None
 _lock = threading.Lock()
 
 
@@ -36,38 +36,75 @@ def kernel(contract: bool = False, inline: bool = False) -> Callable[[Callable[.
 
 
 def threads() -> int:
-    """Threads a large call uses: ``ROBOCACHE_NUM_THREADS`` or the processors this process may run on."""
+    """Threads a large call may use: ``ROBOCACHE_NUM_THREADS``, or the processors of this process, 16 at most."""
     wish = os.environ.get("ROBOCACHE_NUM_THREADS")
     if wish:
         return max(1, int(wish))
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, MOST_THREADS)
 
 
 def split(function: Callable[..., Any], total: int, nbytes: int, *args: Any) -> list[Any]:
-    """Run ``function(start, stop, *args)`` over ``range(total)``, on several threads when ``nbytes`` is large.
+    """Run ``function(start, stop, *args)`` over ``range(total)``, on several threads when there is much to do.
 
-    Returns what each share returned, in order.
+    ``nbytes`` is the work in bytes moved. Returns what each share returned, in order.
     """
-    count = 1 if nbytes < SERIAL_BYTES else min(threads(), total)
+    count = 1 if nbytes < 2 * SHARE_BYTES else min(threads(), total, nbytes // SHARE_BYTES)
     if count <= 1:
         return [function(0, total, *args)]
     edges = [total * i // count for i in range(count + 1)]
-    pool = _threads()
-    others = [pool.submit(function, a, b, *args) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
-    try:
-        mine = function(edges[0], edges[1], *args)
-    finally:
-        wait(others)  # their arguments must outlive them, also when this share raised
-    return [mine, *(other.result() for other in others)]
+    return _workers(count - 1).run(function, edges, args)
 
 
-def _threads() -> ThreadPoolExecutor:
+class _Pool:
+    """Daemon threads that take shares from one queue; far leaner than an executor and its futures."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.tasks: SimpleQueue[Any] = SimpleQueue()
+        self.size = 0
+
+    def grow(self, size: int) -> None:
+        """Have at least ``size`` threads."""
+        for number in range(self.size, size):
+            threading.Thread(target=self._work, name=f"robocache-{number}", daemon=True).start()
+        self.size = max(self.size, size)
+
+    def _work(self) -> None:
+        while True:
+            function, start, stop, args, number, done = self.tasks.get()
+            try:
+                done.put((number, function(start, stop, *args), None))
+            except BaseException as error:  # noqa: BLE001 - it is raised again where the result is awaited
+                done.put((number, None, error))
+            del function, args, done  # nor keep the caller's arrays alive until the next task
+
+    def run(self, function: Callable[..., Any], edges: list[int], args: tuple[Any, ...]) -> list[Any]:
+        """All shares but the first go to the threads, the first runs here; results in order."""
+        done: SimpleQueue[Any] = SimpleQueue()
+        count = len(edges) - 1
+        for number in range(1, count):
+            self.tasks.put((function, edges[number], edges[number + 1], args, number, done))
+        results: list[Any] = [None] * count
+        failures: list[BaseException] = []
+        try:
+            results[0] = function(edges[0], edges[1], *args)
+        finally:
+            for _ in range(1, count):  # also when this share raised: the others still use the arrays
+                number, result, failure = done.get()
+                results[number] = result
+                if failure is not None:
+                    failures.append(failure)
+        if failures:
+            raise failures[0]
+        return results
+
+
+def _workers(size: int) -> _Pool:
     """The pool of this process; a fork starts its own, because threads do not survive one."""
-    global _pool, _pool_pid
+    global _pool
     with _lock:
-        if _pool is None or _pool_pid != os.getpid():
-            _pool = ThreadPoolExecutor(max_workers=max(1, threads() - 1), thread_name_prefix="robocache")
-            _pool_pid = os.getpid()
+        if _pool is None or _pool.pid != os.getpid():
+            _pool = _Pool()
+        _pool.grow(size)
         return _pool

@@ -12,6 +12,8 @@ NEAREST, PREVIOUS, NEXT, LINEAR = jobs.NEAREST, jobs.PREVIOUS, jobs.NEXT, jobs.L
 FILL, EXTRAPOLATE = jobs.FILL, jobs.EXTRAPOLATE
 NAT = np.iinfo(np.int64).min
 CHUNK = 1024  # targets one share of work covers, with as large a part of the row's stamps to check
+NEAR = 8  # stamps looked at one by one before galloping: a loop that ends where it is expected costs little
+TARGET_BYTES = 256  # what finding one target takes, in bytes moved in the same time
 EMPTY = np.empty(0, np.int64)
 
 
@@ -67,14 +69,21 @@ def _no_age(q):
 
 @kernel(inline=True)
 def _upper(times, start, n, q, latency, hint):
-    """First of the n samples taken after q; ``hint`` is where the last target ended, since most rise."""
+    """First of the n samples whose stamp is above q; ``hint`` is where the last target ended, since most rise."""
     low, high = np.int64(0), np.int64(n)
     if 0 < hint <= n and _captured(times[start + hint - 1], latency) <= q:
-        low, step = hint, np.int64(1)
-        while low + step < n and _captured(times[start + low + step - 1], latency) <= q:
-            low += step
-            step *= 2
-        high = min(np.int64(n), low + step)
+        low = hint
+        near = min(np.int64(n), low + NEAR)
+        while low < near and _captured(times[start + low], latency) <= q:
+            low += 1
+        if low == near and near < n:  # not within the next few: gallop
+            step = np.int64(1)
+            while low + step < n and _captured(times[start + low + step - 1], latency) <= q:
+                low += step
+                step *= 2
+            high = min(np.int64(n), low + step)
+        else:
+            high = low
     while low < high:
         middle = (low + high) >> 1
         if _captured(times[start + middle], latency) <= q:
@@ -210,7 +219,7 @@ def locate(job: Job, targets: Any, check: bool, index: Any, weight: Any, real: A
     samples = job.times.shape[-1]
     coarse_check = 2 if job.times.dtype == dtypes.float32 else 1
     found = split(
-        _locate, share_count, index.nbytes * 4 + times.nbytes, times, samples,
+        _locate, share_count, TARGET_BYTES * index.size + times.nbytes, times, samples,
         samples if job.times.ndim == 2 and job.times.shape[0] > 1 else 0,
         EMPTY if job.lengths is None else job.lengths, EMPTY if job.offsets is None else job.offsets,
         coarse_check if check else 0, goals, steps if targets.shape[0] > 1 else 0, job.method, job.outside, job.latency,

@@ -74,10 +74,9 @@ def _replay(points: Any, rows: Any, grid: Any, kinds: tuple[str, ...]) -> Callab
     shape, layout, occupancy = ((source.blocks,), (THREADS,)), (source.rows, source.grid), kinds == ("occupancy",)
     del source, rows  # nor may this keep the first call's points alive
 
-    def again(points: Any, out: Any, zero: bool) -> None:
+    def again(points: Any, out: Any) -> None:
         status = _launch.begin()
-        if not zero:
-            clear(out)
+        clear(out)
         wanted = (out, None) if occupancy else (None, out)
         kernel(*shape, (points, *layout, *wanted, None, None, status))
 

@@ -1,22 +1,30 @@
-"""GPU calls that look like an earlier one go straight to the launch.
+"""Calls that look like an earlier one go straight to the twin, on the GPU to the launch.
 
 Everything an operation checks follows from shapes, strides, types, alignment, device and options. They are the key;
 a call whose key was seen before has passed the checks already. What depends on the addresses is checked every time.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from .._core import dtypes
+from .._core.errors import ArgumentError, DataWarning
+from .._core.jobs import Job
 from ._outputs import apart
 
+COARSE = "source_times are float32 and too coarse for their own spacing; keep times in int64 ns or float64"
 CAPACITY = 1024  # then all is forgotten: a loop over ever-changing shapes must not grow without end
 
 
-def key(arrays: Iterable[Any], options: tuple[Any, ...]) -> Any:
-    """Key of a call, or None where some array is not CuPy on the current device."""
+def key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
+    """Key of a call, or None where some array is neither CuPy on the current device nor contiguous NumPy."""
+    if type(arrays[0]) is np.ndarray:
+        return _host_key(arrays, options)
     cupy = sys.modules.get("cupy")
     if cupy is None:
         return None
@@ -40,9 +48,31 @@ def key(arrays: Iterable[Any], options: tuple[Any, ...]) -> Any:
     return (device, *parts, *options, *map(type, options))  # types: 1 and 1.0 are equal keys, but not equal options
 
 
+def _host_key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
+    parts: list[Any] = []
+    for array in arrays:
+        if array is None:
+            parts.append(None)
+            continue
+        if type(array) is not np.ndarray:
+            return None
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned):
+            return None
+        parts += (array.shape, array.dtype)
+    return ("cpu", *parts, *options, *map(type, options))
+
+
 def same_memory(pairs: Iterable[tuple[Any, Any]]) -> bool:
-    """Whether every array in use is the caller's own memory, so that a later call can pass its addresses on."""
-    return all(a is b is None or (a is not None and b is not None and a.data.ptr == b.data.ptr) for a, b in pairs)
+    """Whether every array in use is the caller's own memory, so that a later call can pass its own instead."""
+    return all(a is b is None or (a is not None and b is not None and _start(a) == _start(b)) for a, b in pairs)
+
+
+def _start(array: Any) -> Any:
+    """Address and type."""
+    if isinstance(array, np.ndarray):
+        return array.ctypes.data, array.dtype
+    return array.data.ptr, array.dtype
 
 
 class Memory:
@@ -62,7 +92,9 @@ class Memory:
         """Remember how to run calls with this key."""
         if len(self._known) >= CAPACITY:
             self._known.clear()
-        if any(part != part for part in key):  # NaN equals nothing: it would never be found again
+        if any(
+            type(part) is float and part != part for part in key
+        ):  # NaN equals nothing: it would never be found again
             return
         with suppress(TypeError):
             self._known[key] = replay
@@ -71,27 +103,70 @@ class Memory:
 class Resample:
     """The launch of an earlier call of the same key, with other arrays."""
 
-    def __init__(self, again: Any, result: Any, valid: Any, age: Any, lead: tuple[int, ...]) -> None:
-        self._again = again
-        self._xp = sys.modules["cupy"]
+    def __init__(self, again: Any, lead: tuple[int, ...], result: Any, time: np.dtype, want: Any) -> None:
+        self._again, self._lead, self._time = again, lead, time
+        self._new = sys.modules["cupy"].ndarray  # cupy.empty without its wrapper
         self._result = (result.shape, result.dtype)
-        self._valid = valid is not None
-        self._age = None if age is None else age.dtype
-        self._lead = lead
+        self._valid, self._age, _ = want
 
     def __call__(self, values: Any, source_times: Any, target_times: Any, lengths: Any, offsets: Any, out: Any) -> Any:
-        xp = self._xp
         result = out
         if out is None:
-            result = xp.empty(*self._result)
+            result = self._new(*self._result)
         else:
-            apart("out", out, {"values": values, "source_times": source_times, "target_times": target_times}, xp)
-        valid = xp.empty(self._lead, dtypes.boolean) if self._valid else None
-        age = None if self._age is None else xp.empty(self._lead, self._age)
+            inputs = {"values": values, "source_times": source_times, "target_times": target_times}
+            apart("out", out, inputs, sys.modules["cupy"])
+        valid = self._new(self._lead, dtypes.boolean) if self._valid else None
+        age = self._new(self._lead, self._time) if self._age else None
         self._again([(values, source_times, lengths, offsets)], [result.data.ptr], target_times, valid, age)
         if valid is None and age is None:
             return result
         return tuple(array for array in (result, valid, age) if array is not None)
+
+
+def resample(align: Any, again: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> Any:
+    """Replay of a call that has just run; ``want`` is (return_valid, return_age, check)."""
+    if again is None:
+        return HostResample(align, job, lead, result, goals, want)
+    return Resample(again, lead, result, goals.dtype, want)
+
+
+class HostResample:
+    """The same on the CPU, where only the checks are saved."""
+
+    def __init__(self, align: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> None:
+        self._align, self._lead, self._goals = align, lead, goals.shape
+        self._result = (result.shape, result.dtype)
+        self._job = job._replace(values=None, times=None, lengths=None, offsets=None, out=None)
+        self._shapes = (job.values.shape, job.times.shape, job.out.shape)
+        self._valid, self._age, self._check = want
+        self._time = goals.dtype
+
+    def __call__(self, values: Any, source_times: Any, target_times: Any, lengths: Any, offsets: Any, out: Any) -> Any:
+        result = out
+        if out is None:
+            result = np.empty(*self._result)
+        else:
+            apart("out", out, {"values": values, "source_times": source_times, "target_times": target_times}, np)
+            if not out.flags.writeable:
+                raise ArgumentError("out is read-only; pass a writable array")
+        samples, stamps, flat = self._shapes
+        job = Job(
+            values.reshape(samples),
+            source_times.reshape(stamps),
+            lengths,
+            offsets,
+            result.reshape(flat),
+            *self._job[5:],
+        )
+        shape = (*flat[:2], 1)
+        valid = np.empty(shape, np.bool_) if self._valid else None
+        age = np.empty(shape, self._time) if self._age else None
+        if self._align([job], target_times.reshape(self._goals), valid, age, self._check).coarse:
+            warnings.warn(COARSE, DataWarning, stacklevel=3)
+        if valid is None and age is None:
+            return result
+        return tuple(a if a is result else a.reshape(self._lead) for a in (result, valid, age) if a is not None)
 
 
 class Dense:
@@ -99,12 +174,12 @@ class Dense:
 
     def __init__(self, again: Any, result: Any) -> None:
         self._again = again
-        self._zeros = sys.modules["cupy"].zeros
+        self._new = sys.modules["cupy"].ndarray
         self._result = (result.shape, result.dtype)
 
     def __call__(self, points: Any, out: Any) -> Any:
-        result = self._zeros(*self._result) if out is None else out
-        self._again(points, result, out is None)
+        result = self._new(*self._result) if out is None else out
+        self._again(points, result)
         return result
 
 
@@ -130,7 +205,7 @@ class Fuse:
 
     def __call__(self, sources: Any, target_times: Any) -> Any:
         ndarray = self._xp.ndarray
-        memory = self._xp.empty(self._size, dtypes.uint8).data
+        memory = ndarray((self._size,), dtypes.uint8).data
         start = memory.ptr
         *results, valid, age = [ndarray(shape, dtype, memory + at) for shape, dtype, at in self._specs]
         self._again(sources, [start + at for at in self._outs], target_times, valid, age)

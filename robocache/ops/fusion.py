@@ -13,7 +13,6 @@ from .._core.jobs import Job
 from . import _grid, _outputs, _replay, _streams
 from ._dispatch import twin
 from ._streams import Arranged
-from .trajectory import COARSE
 
 _known = _replay.Memory()
 
@@ -144,8 +143,8 @@ def fuse_multimodal(
     -----
     Each stream is resampled by the rules of `resample_trajectories`. Concatenating different types converts them to
     ``dtype``: floats are blended and rounded once, integers go through float64. An even clock is ``start + k / rate``
-    with every stamp rounded once, so it never drifts; rows that share less time than the longest end in NaT or NaN,
-    which is invalid.
+    with every stamp computed anew, so it never drifts (nanoseconds are exact but for one rounding); rows that share
+    less time than the longest end in NaT or NaN, which is invalid.
 
     On the GPU all streams run in one launch (one for every 16; one more where a row holds over 2048 stamps to
     check). Nothing waits for the GPU unless the clock's ends must be read from the streams. Bandwidth: every needed
@@ -211,7 +210,7 @@ def fuse_multimodal(
         if again is not None and key is not None and _replay.same_memory(used):
             _known.keep(key, _replay.Fuse(again, names, jobs, results, valid, age, fused))
     if coarse:
-        warnings.warn(COARSE, DataWarning, stacklevel=2)
+        warnings.warn(_replay.COARSE, DataWarning, stacklevel=2)
     return fused
 
 

@@ -12,8 +12,6 @@ from ._dispatch import twin
 
 _known = _replay.Memory()
 
-COARSE = "source_times are float32 and too coarse for their own spacing; keep times in int64 ns or float64"
-
 
 def resample_trajectories(
     values: Any,
@@ -133,9 +131,8 @@ def resample_trajectories(
     call, (samples, stamps, goals, counts, edges, given) = interop.receive(
         values=values, source_times=source_times, target_times=target_times, lengths=lengths, offsets=offsets, out=out
     )
-    dated = stamps.dtype.kind == "M"
     with call:
-        xp, arrays = call.xp, (samples, stamps, counts, edges, goals)
+        xp, arrays, dated = call.xp, (samples, stamps, counts, edges, goals), stamps.dtype.kind == "M"
         stamps = _streams.times_of("source_times", stamps, xp)
         goals = _streams.times_of("target_times", goals, xp)
         _streams.targets_like("target_times", goals, "source_times", stamps.dtype)
@@ -154,9 +151,10 @@ def resample_trajectories(
         valid = call.empty((*flat, 1), dtypes.boolean) if return_valid else None
         age = call.empty((*flat, 1), stamps.dtype) if return_age else None
         goals = _streams.one_row(goals) if goals.ndim == 2 else goals[None]
-        coarse, again = twin(call.backend, "trajectory").align([job], goals, valid, age, check)
-        if again is not None and key is not None and _replay.same_memory(zip((*job[:4], goals), arrays, strict=True)):
-            _known.keep(key, _replay.Resample(again, result, valid, age, lead))
+        align = twin(call.backend, "trajectory").align
+        coarse, again = align([job], goals, valid, age, check)
+        if key is not None and _replay.same_memory(zip((*job[:4], goals), arrays, strict=True)):
+            _known.keep(key, _replay.resample(align, again, job, lead, result, goals, options[-3:]))
 
         # Restore shape.
         answer = [out if out is not None else call.give(result)]
@@ -165,7 +163,7 @@ def resample_trajectories(
         if age is not None:
             answer.append(call.give(age.reshape(lead).view("m8[ns]") if dated else age.reshape(lead)))
     if coarse:
-        warnings.warn(COARSE, DataWarning, stacklevel=2)
+        warnings.warn(_replay.COARSE, DataWarning, stacklevel=2)
     return answer[0] if len(answer) == 1 else tuple(answer)
 
 
