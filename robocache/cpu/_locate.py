@@ -1,29 +1,20 @@
 """Order of the stamps, and bracketing sample, weight, validity and age of every target time."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .._core import dtypes, jobs
 from .._core.jobs import Job
-from ._jit import kernel, split
+from ._jit import kernel
 
 NEAREST, PREVIOUS, NEXT, LINEAR = jobs.NEAREST, jobs.PREVIOUS, jobs.NEXT, jobs.LINEAR
 FILL, EXTRAPOLATE = jobs.FILL, jobs.EXTRAPOLATE
 NAT = np.iinfo(np.int64).min
-CHUNK = 1024  # targets one share of work covers, with as large a part of the row's stamps to check
+CHUNK = 1024  # targets of an item of work, which also checks as large a part of the row's stamps
 NEAR = 8  # stamps looked at one by one before galloping: a loop that ends where it is expected costs little
-TARGET_BYTES = 256  # what finding one target takes, in bytes moved in the same time
 EMPTY = np.empty(0, np.int64)
-
-
-class Report(NamedTuple):
-    """Targets outside their row, the first faulty (row, sample) or (-1, -1), and whether stamps are too coarse."""
-
-    outside: int
-    row: int
-    sample: int
-    coarse: bool
+NO_MASK = np.empty((0, 0, 0), np.bool_)
 
 
 @kernel(inline=True)
@@ -121,7 +112,7 @@ def _first_fault(times, start, low, high, coarse_check):
     return np.int64(-1), coarse
 
 
-@kernel()
+@kernel(inline=True)
 def _bracket(times, o, n, q, latency, hint, method, outside, reach, tolerance, max_gap):
     """(sample or -1, weight towards the next, real, age, is outside, where the search ended) of one target."""
     upper = _upper(times, o, n, q, latency, hint)
@@ -167,11 +158,11 @@ def _bracket(times, o, n, q, latency, hint, method, outside, reach, tolerance, m
 
 
 @kernel()
-def _locate(
-    start, stop, times, samples, time_row, lengths, offsets, check, targets, target_row, method, outside, latency,
-    reach, tolerance, max_gap, index, weight, real, age,
+def locate(
+    start, stop, steps, times, samples, time_row, lengths, offsets, check, targets, target_row, method, outside,
+    latency, reach, tolerance, max_gap, index, weight, want_valid, valid, want_age, age, column,
 ):  # fmt: skip
-    steps = index.shape[1]
+    """Bracket the targets of some items; index and weight hold one item a row, beginning with ``start``."""
     shares = max(1, (steps + CHUNK - 1) // CHUNK)
     misses, coarse = 0, False
     for item in range(start, stop):
@@ -189,15 +180,18 @@ def _locate(
         hint = np.int64(0)
         for k in range(share * CHUNK, min(steps, (share + 1) * CHUNK)):
             q = targets[b * target_row + k]
-            if n <= 0 or not _proper(q):
-                index[b, k], weight[b, k], real[b, k], age[b, k] = -1, 0.0, False, _no_age(q)
-                continue
-            at, w, good, old, missed, hint = _bracket(
-                times, o, n, q, latency, hint, method, outside, reach, tolerance, max_gap
-            )  # fmt: skip
-            index[b, k] = at + first if at >= 0 else at
-            weight[b, k], real[b, k], age[b, k] = w, good, old
-            misses += missed
+            at, w, good, old, missed = np.int64(-1), 0.0, False, _no_age(q), False
+            if n > 0 and _proper(q):
+                at, w, good, old, missed, hint = _bracket(
+                    times, o, n, q, latency, hint, method, outside, reach, tolerance, max_gap
+                )  # fmt: skip
+                misses += missed
+            index[item - start, k - share * CHUNK] = at + first if at >= 0 else at
+            weight[item - start, k - share * CHUNK] = w
+            if want_valid:
+                valid[b, k, column] = good
+            if want_age:
+                age[b, k, column] = old
     return misses, -1, -1, coarse
 
 
@@ -208,23 +202,21 @@ def _limit(span: int | float) -> Any:
     return np.uint64(np.iinfo(np.uint64).max if span < 0 else span)
 
 
-def locate(job: Job, targets: Any, check: bool, index: Any, weight: Any, real: Any, age: Any) -> Report:
-    """Fill index (-1 = nothing), weight towards the next sample, validity and age of every target."""
-    rows, steps = index.shape
-    times = job.times.reshape(-1)
-    times.flags.writeable = False
-    goals = targets.reshape(-1)
-    goals.flags.writeable = False
-    share_count = rows * max(1, -(-steps // CHUNK))
+def located(job: Job, targets: Any, valid: Any, age: Any, column: int, check: bool) -> tuple[tuple[Any, ...], ...]:
+    """Arguments of ``locate`` for a job: those before ``index`` and those after ``weight``."""
+    times, goals = job.times.reshape(-1), targets.reshape(-1)
+    times.flags.writeable = goals.flags.writeable = False
     samples = job.times.shape[-1]
-    coarse_check = 2 if job.times.dtype == dtypes.float32 else 1
-    found = split(
-        _locate, share_count, TARGET_BYTES * index.size + times.nbytes, times, samples,
-        samples if job.times.ndim == 2 and job.times.shape[0] > 1 else 0,
-        EMPTY if job.lengths is None else job.lengths, EMPTY if job.offsets is None else job.offsets,
-        coarse_check if check else 0, goals, steps if targets.shape[0] > 1 else 0, job.method, job.outside, job.latency,
-        job.tolerance >= 0, _limit(job.tolerance), _limit(job.max_gap), index, weight, real, age,
+    mode = (2 if job.times.dtype == dtypes.float32 else 1) if check else 0
+    return (
+        (
+            job.out.shape[1], times, samples, samples if job.times.ndim == 2 and job.times.shape[0] > 1 else 0,
+            EMPTY if job.lengths is None else job.lengths, EMPTY if job.offsets is None else job.offsets, mode, goals,
+            job.out.shape[1] if targets.shape[0] > 1 else 0, job.method, job.outside, job.latency, job.tolerance >= 0,
+            _limit(job.tolerance), _limit(job.max_gap),
+        ),
+        (
+            valid is not None, NO_MASK if valid is None else valid,
+            age is not None, np.empty((0, 0, 0), targets.dtype) if age is None else age, column,
+        ),
     )  # fmt: skip
-    faults = [(row, sample) for _, row, sample, _ in found if row >= 0]
-    row, sample = min(faults) if faults else (-1, -1)
-    return Report(sum(f[0] for f in found), row, sample, any(f[3] for f in found))

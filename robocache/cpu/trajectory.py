@@ -1,5 +1,6 @@
 """Alignment of streams to target times on the CPU: find index and weight once per target, then stream the features."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,39 +8,76 @@ import numpy as np
 
 from .._core.errors import DataError
 from .._core.jobs import REFUSE, Aligned, Job
-from ._blend import blend
-from ._locate import locate
+from ._blend import blender, narrow_into, widened
+from ._jit import split
+from ._locate import CHUNK, locate, located
+
+BLOCK = 1 << 14  # targets a thread finds before it streams their features: index and weight stay in its cache
+TARGET_BYTES = 384  # what one target takes beside its features, in bytes moved in the same time
+
+_mine = threading.local()
 
 
 def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -> Aligned:
     """See robocache.ops.trajectory.resample_trajectories."""
     coarse = False
-    for k, job in enumerate(jobs):
+    for column, job in enumerate(jobs):
         _check_extents(job)
-        shape = job.out.shape[:2]
-        alone = len(jobs) == 1
-        index, weight = np.empty(shape, np.int64), np.empty(shape, np.float64)
-        real = valid[:, :, 0] if alone and valid is not None else np.empty(shape, np.bool_)
-        old = age[:, :, 0] if alone and age is not None else np.empty(shape, targets.dtype)
-        report = locate(job, targets, check != "none", index, weight, real, old)
-        if report.row >= 0:
-            raise DataError(
-                f"{job.label or 'source_'}times, row {report.row} are unsorted, NaN or infinite at sample "
-                f"{report.sample}; sort the row (and its values), or drop the bad stamps"
-            )
-        if job.outside == REFUSE and report.outside:
-            raise DataError(
-                f"{report.outside} target_times lie outside the samples of {job.label}values; "
-                "choose outside='hold' or 'nan', or narrow target_times"
-            )
-        coarse |= report.coarse
-        if job.out.size:
-            blend(job, index, weight, real if valid is not None else None)
-        if valid is not None and not alone:
-            valid[:, :, k] = real
-        if age is not None and not alone:
-            age[:, :, k] = old
+        mixed = job.values.dtype != job.out.dtype
+        work = widened(job) if mixed else job
+        coarse |= _run(work, targets, valid, age, column, check != "none")
+        if mixed:
+            narrow_into(job.out, work.out)
     return Aligned(coarse, None)
+
+
+def _run(job: Job, targets: Any, valid: Any, age: Any, column: int, check: bool) -> bool:
+    """One stream; whether its float32 stamps are too coarse."""
+    rows, steps, _ = job.out.shape
+    before, after = located(job, targets, valid, age, column, check)
+    blend = blender(job, valid, column) if job.out.size else None
+    width = min(steps, CHUNK)
+    block = max(1, BLOCK // max(width, 1))
+
+    def share(start: int, stop: int) -> tuple[int, int, int, bool]:
+        index, weight = _room(block, width)
+        outside, coarse = 0, False
+        for first in range(start, stop, block):
+            last = min(stop, first + block)
+            missed, row, sample, worn = locate(first, last, *before, index, weight, *after)
+            outside, coarse = outside + missed, coarse or worn
+            if row >= 0:
+                return outside, row, sample, coarse
+            if blend is not None:
+                blend(first, last, index, weight)
+        return outside, -1, -1, coarse
+
+    moved = 3 * job.out.nbytes + job.times.nbytes + TARGET_BYTES * rows * steps
+    found = split(share, rows * max(1, -(-steps // CHUNK)), moved)
+    faults = [(row, sample) for _, row, sample, _ in found if row >= 0]
+    if faults:
+        raise DataError(
+            f"{job.label or 'source_'}times, row {min(faults)[0]} are unsorted, NaN or infinite at sample "
+            f"{min(faults)[1]}; sort the row (and its values), or drop the bad stamps"
+        )
+    outside = sum(f[0] for f in found)
+    if job.outside == REFUSE and outside:
+        raise DataError(
+            f"{outside} target_times lie outside the samples of {job.label}values; "
+            "choose outside='hold' or 'nan', or narrow target_times"
+        )
+    return any(f[3] for f in found)
+
+
+def _room(block: int, width: int) -> tuple[Any, Any]:
+    """Index and weight of one block of this thread, kept from call to call: fresh pages cost more than the search."""
+    if block * width > 2 * BLOCK:
+        return np.empty((block, width), np.int64), np.empty((block, width), np.float64)
+    memory = getattr(_mine, "memory", None)
+    if memory is None:
+        memory = _mine.memory = (np.empty(2 * BLOCK, np.int64), np.empty(2 * BLOCK, np.float64))
+    size = block * width
+    return memory[0][:size].reshape(block, width), memory[1][:size].reshape(block, width)
 
 
 def _check_extents(job: Job) -> None:
