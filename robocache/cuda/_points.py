@@ -1,6 +1,6 @@
 """Points of a call as kernels take them: structs passed by value, scratch memory, launches of ``voxel.cu``."""
 
-from functools import lru_cache
+from struct import Struct
 from typing import Any
 
 import cupy
@@ -24,14 +24,11 @@ def _macros(dtype: np.dtype) -> Macros:
 MACROS = {dtype: _macros(dtype) for dtype in POINTS}
 
 
-@lru_cache(maxsize=64)
-def grid_struct(grid: Any) -> np.ndarray:
-    """``struct Grid`` of voxel.cu, passed by value."""
-    fields = np.dtype([("real", np.float64, 6), ("shape", np.int64, 3), ("clamp", np.int64)])
-    return np.array(((*grid.origin, *grid.size), grid.shape or (0, 0, 0), grid.clamp), fields)
+_CLOUD = Struct("8qQ6d4q")  # struct Cloud of voxel.cu
+_CLOUD_TYPE = np.dtype(f"V{_CLOUD.size}")
 
 
-_STRUCTS = {size: np.dtype([("words", np.int64, size)]) for size in (5, 9)}
+_STRUCTS = {size: np.dtype([("words", np.int64, size)]) for size in (5,)}
 
 
 def struct(*words: int) -> np.ndarray:
@@ -70,10 +67,11 @@ class Source:
         address = 0 if extent is None else extent.data.ptr
         wide = int(extent is not None and extent.dtype == dtypes.int64)
         per_cloud = points.shape[1]
-        self.rows = struct(
-            inner, outer_stride, inner_stride, rows.total, rows.clouds, per_cloud, rows.mode, wide, address
-        )
-        self.grid = grid_struct(grid)
+        packed = _CLOUD.pack(
+            inner, outer_stride, inner_stride, rows.total, rows.clouds, per_cloud, rows.mode, wide, address,
+            *grid.origin, *grid.size, *(grid.shape or (0, 0, 0)), grid.clamp,
+        )  # fmt: skip
+        self.cloud = np.frombuffer(packed, _CLOUD_TYPE)
         self.device = _launch.device_id(self.points)
         self.blocks = min(_launch.blocks(rows.total, THREADS), BLOCKS)
         self.macros = MACROS[points.dtype]
@@ -81,7 +79,7 @@ class Source:
     def launch(self, name: str, *args: Any) -> None:
         """Run a kernel over the points."""
         kernel = function(self.device, "voxel", name, self.macros)
-        kernel((self.blocks,), (THREADS,), (self.points, self.rows, self.grid, *args))
+        kernel((self.blocks,), (THREADS,), (self.points, self.cloud, *args))
 
 
 def clear(array: Any) -> Any:

@@ -13,6 +13,10 @@ struct Grid {
     double origin[3], size[3];
     i64 shape[3], clamp;
 };  // shape 0: no bounds
+struct Cloud {
+    Rows rows;
+    Grid grid;
+};  // packed by _CLOUD in _points.py
 
 #define FULL 0xffffffffu
 
@@ -118,8 +122,10 @@ struct Lost {
 };
 
 // Everything a dense grid needs of the points in one pass; outputs that are null are not wanted.
-extern "C" __global__ void voxel_dense(const POINT_T* points, const Rows rows, const Grid grid, u8* occupied,
-                                       i32* counts, i64* ids, i64* dropped, u32* status) {
+extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given, u8* occupied, i32* counts, i64* ids,
+                                       i64* dropped, u32* status) {
+    const Rows& rows = given.rows;
+    const Grid& grid = given.grid;
     check_extent(rows, status);
     const i64 step = (i64)gridDim.x * blockDim.x;
     Lost lost = {0, 0};
@@ -139,7 +145,8 @@ extern "C" __global__ void voxel_dense(const POINT_T* points, const Rows rows, c
 }
 
 // Counts to the share of the cloud's points; in place is fine.
-extern "C" __global__ void voxel_density(const i32* counts, const Rows rows, i64 cells, float* out) {
+extern "C" __global__ void voxel_density(const i32* counts, const Cloud given, i64 cells, float* out) {
+    const Rows& rows = given.rows;
     const i64 step = (i64)gridDim.x * blockDim.x;
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < rows.clouds * cells; i += step) {
         const i64 given = given_points(rows, divide(i, cells));
@@ -149,7 +156,9 @@ extern "C" __global__ void voxel_density(const i32* counts, const Rows rows, i64
 }
 
 // Bounding box of the cells of an unbounded cloud.
-extern "C" __global__ void voxel_box(const POINT_T* points, const Rows rows, const Grid grid, KeyPlan* plan) {
+extern "C" __global__ void voxel_box(const POINT_T* points, const Cloud given, KeyPlan* plan) {
+    const Rows& rows = given.rows;
+    const Grid& grid = given.grid;
     const i64 step = (i64)gridDim.x * blockDim.x;
     u32 box[6] = {0, 0, 0, 0, 0, 0};
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < rows.total; i += step) {
@@ -189,8 +198,10 @@ __device__ __forceinline__ void number_cells(const Grid& grid, i64 clouds, const
     plan->bits = plan->limit ? 64 - __clzll(plan->limit) : 1;
 }
 
-extern "C" __global__ void voxel_keys(const POINT_T* points, const Rows rows, const Grid grid, KeyPlan* shared_plan,
-                                      i64* keys, i64* dropped, i64 deferred, u32* status) {
+extern "C" __global__ void voxel_keys(const POINT_T* points, const Cloud given, KeyPlan* shared_plan, i64* keys,
+                                      i64* dropped, i64 deferred, u32* status) {
+    const Rows& rows = given.rows;
+    const Grid& grid = given.grid;
     KeyPlan plan;
     number_cells(grid, rows.clouds, shared_plan->box, &plan);
     check_extent(rows, status);

@@ -51,7 +51,7 @@ def voxel_grid(
         if "density" in wanted:
             blocks = min(_launch.blocks(rows.clouds * cells, THREADS), 8 * BLOCKS)
             kernel = function(source.device, "voxel", "voxel_density", source.macros)
-            kernel((blocks,), (THREADS,), (counts, source.rows, cells, wanted["density"]))
+            kernel((blocks,), (THREADS,), (counts, source.cloud, cells, wanted["density"]))
     if reduced:
         reduce.reduce(
             features, ids, counts, tuple(reduced), tuple(reduced.values()), cells if channels_first else 0, fill
@@ -71,14 +71,14 @@ def _replay(points: Any, rows: Any, grid: Any, kinds: tuple[str, ...]) -> Callab
     if source.points is not points:
         return None  # the layout makes every call copy the points first
     kernel = function(source.device, "voxel", "voxel_dense", source.macros)
-    shape, layout, occupancy = ((source.blocks,), (THREADS,)), (source.rows, source.grid), kinds == ("occupancy",)
+    shape, layout, occupancy = ((source.blocks,), (THREADS,)), source.cloud, kinds == ("occupancy",)
     del source, rows  # nor may this keep the first call's points alive
 
     def again(points: Any, out: Any) -> None:
         status = _launch.begin()
         clear(out)
         wanted = (out, None) if occupancy else (None, out)
-        kernel(*shape, (points, *layout, *wanted, None, None, status))
+        kernel(*shape, (points, layout, *wanted, None, None, status))
 
     return again
 

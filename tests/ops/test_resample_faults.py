@@ -172,7 +172,7 @@ MISFITS = [
     (M, "max_gap", {"max_gap": -3}),
     (M, "tolerance", {"tolerance": 0.5}),
     (M, "tolerance", {"tolerance": 2**63}),
-    (M, "tolerance", {"tolerance": np.timedelta64("NaT")}),
+    (M, "tolerance", {"tolerance": np.timedelta64("NaT", "ns")}),
     (M, "max_gap", {"max_gap": "5 ms"}),
     (M, "finite|number", {"times": T * 1.0, "targets": Q * 1.0, "max_gap": np.nan}),
     (M, "outside=", {"outside": None}),
