@@ -5,6 +5,7 @@ plain thread pool: Numba's own parallel loops abort the process when two threads
 several times the compile time, and a barrier of theirs can take longer than a small call.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import numba
 
-SHARE_BYTES = 1 << 19  # the least a thread is woken for: waking it costs what moving about this much does
+WAKE_BYTES = 1 << 19  # what waking one thread costs, in bytes moved in the same time
 MOST_THREADS = 16  # Python hands the shares out one after another, so more of them stop paying
 
 _pool: "_Pool | None" = None
@@ -49,7 +50,8 @@ def split(function: Callable[..., Any], total: int, nbytes: int, *args: Any) -> 
 
     ``nbytes`` is the work in bytes moved. Returns what each share returned, in order.
     """
-    count = 1 if nbytes < 2 * SHARE_BYTES else min(threads(), total, nbytes // SHARE_BYTES)
+    # n threads take work / n + n * wake, which is least at the root of work / wake.
+    count = 1 if nbytes < 2 * WAKE_BYTES else min(threads(), total, max(2, math.isqrt(nbytes // WAKE_BYTES)))
     if count <= 1:
         return [function(0, total, *args)]
     edges = [total * i // count for i in range(count + 1)]
