@@ -3,7 +3,7 @@ PYTHON ?= python3
 CLANG_FORMAT = $(PYTHON) -c 'from clang_format import clang_format; clang_format()'
 CUDA_SOURCES = $(wildcard robocache/cuda/*.cu robocache/cuda/*.cuh)
 
-.PHONY: help install test lint type kernels format build clean ci
+.PHONY: help install test lint type kernels format build clean ci bench gpu
 
 help:  ## list the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,12 @@ build:  ## the wheel, in dist/
 clean:  ## what building and checking left behind
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find robocache tests benchmarks examples .ci -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+bench:  ## time the CPU beside torch (install '.[interop]'); JSON in bench-results/
+	$(PYTHON) -m benchmarks.bench_trajectory --backend cpu --out bench-results/trajectory_cpu.json
+
+gpu:  ## on a GPU machine: suite, compute-sanitizer, timings; JSON and logs in bench-results/
+	bash .ci/gpu_run bench-results
 
 ci:  ## what continuous integration runs, in a fresh environment
 	bash .ci/run

@@ -105,19 +105,19 @@ class Resample:
 
     def __init__(self, again: Any, lead: tuple[int, ...], result: Any, time: np.dtype, want: Any) -> None:
         self._again, self._lead, self._time = again, lead, time
-        self._new = sys.modules["cupy"].ndarray  # cupy.empty without its wrapper
+        self._allocate = sys.modules["cupy"].ndarray  # cupy.empty without its wrapper
         self._result = (result.shape, result.dtype)
         self._valid, self._age, _ = want
 
     def __call__(self, values: Any, source_times: Any, target_times: Any, lengths: Any, offsets: Any, out: Any) -> Any:
         result = out
         if out is None:
-            result = self._new(*self._result)
+            result = self._allocate(*self._result)
         else:
             inputs = {"values": values, "source_times": source_times, "target_times": target_times}
             apart("out", out, inputs, sys.modules["cupy"])
-        valid = self._new(self._lead, dtypes.boolean) if self._valid else None
-        age = self._new(self._lead, self._time) if self._age else None
+        valid = self._allocate(self._lead, dtypes.boolean) if self._valid else None
+        age = self._allocate(self._lead, self._time) if self._age else None
         self._again([(values, source_times, lengths, offsets)], [result.data.ptr], target_times, valid, age)
         if valid is None and age is None:
             return result
@@ -174,11 +174,11 @@ class Dense:
 
     def __init__(self, again: Any, result: Any) -> None:
         self._again = again
-        self._new = sys.modules["cupy"].ndarray
+        self._allocate = sys.modules["cupy"].ndarray
         self._result = (result.shape, result.dtype)
 
     def __call__(self, points: Any, out: Any) -> Any:
-        result = self._new(*self._result) if out is None else out
+        result = self._allocate(*self._result) if out is None else out
         self._again(points, result)
         return result
 
