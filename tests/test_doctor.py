@@ -4,6 +4,8 @@ import importlib.metadata
 import json
 import os
 import sys
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,6 +118,15 @@ def test_doctor_cupy_that_cannot_be_imported(monkeypatch):
     assert find(doctor.examine(), "cupy import").level == "fail"
     monkeypatch.setattr(doctor_gpu, "driver", lambda: None)
     assert find(doctor.examine(), "cupy import").level == "warn"
+
+
+def test_doctor_names_the_extras_and_pins_of_the_package():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert project["requires-python"] == ">=" + ".".join(map(str, doctor.PYTHON))
+    assert {name for name in extras if name.startswith("cuda")} == set(doctor_gpu.EXTRAS)
+    for name, (package, _, _) in doctor_gpu.EXTRAS.items():
+        assert extras[name][0].startswith(package + ("==13.6" if name == "cuda11" else doctor_gpu.PIN))
 
 
 def fake_cupy(**faults):

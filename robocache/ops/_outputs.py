@@ -11,24 +11,23 @@ from .._core.errors import ArgumentError, DTypeError, ShapeError
 from ._streams import Arranged
 
 
-def output(out: Any, given: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    """``out`` as a native array, refused unless the result can be written straight into it."""
-    interop.writable("out", out)
-    if tuple(given.shape) != shape:
-        raise ShapeError(f"out has shape {tuple(given.shape)}; the result has {shape}")
+def fits(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """The caller's native array, refused unless a result of this shape and type can be written straight into it."""
+    if tuple(given.shape) != tuple(shape):
+        raise ShapeError(f"{name} has shape {tuple(given.shape)}; expected {tuple(shape)}")
     if given.dtype != dtype:
-        raise DTypeError(f"out has dtype {given.dtype}; the result has {dtype}")
+        raise DTypeError(f"{name} has dtype {given.dtype}; expected {dtype}")
     if not given.flags.c_contiguous:
-        raise ArgumentError("out is not C-contiguous; pass a contiguous array, or copy the result into it")
+        raise ArgumentError(f"{name} is not C-contiguous; pass a contiguous array, or copy the result into it")
     if isinstance(given, np.ndarray) and not given.flags.writeable:
-        raise ArgumentError("out is read-only; pass a writable array")
+        raise ArgumentError(f"{name} is read-only; pass a writable array")
     return given
 
 
 def apart(name: str, out: Any, others: dict[str, Any], xp: Any) -> None:
     """Refuse an output that overlaps memory which the call still uses."""
     for other, array in others.items():
-        if xp.may_share_memory(out, array):
+        if array is not None and xp.may_share_memory(out, array):
             raise ArgumentError(f"{name} overlaps {other}, which is still in use; pass another array")
 
 
@@ -36,7 +35,8 @@ def one(call: Any, out: Any, given: Any, shape: tuple[int, ...], arrays: tuple[A
     """The result of resampling ``arrays`` (values, source_times, lengths, offsets, target_times), or ``out``."""
     if out is None:
         return call.empty(shape, arrays[0].dtype)
-    result = output(out, given, shape, arrays[0].dtype)
+    interop.writable("out", out)
+    result = fits("out", given, shape, arrays[0].dtype)
     apart("out", result, {"values": arrays[0], "source_times": arrays[1], "target_times": arrays[4]}, call.xp)
     return result
 
@@ -72,7 +72,7 @@ def allocate(
     results = {}
     for name, (shape, kind) in shapes.items():
         if name in outputs:
-            results[name] = output(outputs[name], given[name], shape, kind)
+            results[name] = fits(f"out[{name!r}]" if name else "out", given[name], shape, kind)
         else:
             results[name] = call.empty(shape, kind)
     return results, slices

@@ -92,10 +92,8 @@ class Memory:
         """Remember how to run calls with this key."""
         if len(self._known) >= CAPACITY:
             self._known.clear()
-        if any(
-            type(part) is float and part != part for part in key
-        ):  # NaN equals nothing: it would never be found again
-            return
+        if any(type(part) is float and part != part for part in key):
+            return  # NaN equals nothing: it would never be found again
         with suppress(TypeError):
             self._known[key] = replay
 
@@ -178,7 +176,11 @@ class Dense:
         self._result = (result.shape, result.dtype)
 
     def __call__(self, points: Any, out: Any) -> Any:
-        result = self._allocate(*self._result) if out is None else out
+        result = out
+        if out is None:
+            result = self._allocate(*self._result)
+        else:
+            apart("out", out, {"points": points}, sys.modules["cupy"])
         self._again(points, result)
         return result
 

@@ -9,6 +9,7 @@ import numpy as np
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataError, DTypeError, MemoryLimitError, ShapeError
+from ._outputs import apart, fits
 
 REDUCTIONS = ("mean", "sum", "max", "min")
 DENSE = ("occupancy", "count", "density")
@@ -207,14 +208,14 @@ def targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:
     return dict(zip(names, outs, strict=True))
 
 
-def check_targets(targets: dict[str, Any], natives: list[Any], shapes: list[Any], types: list[Any]) -> None:
-    """Refuse outputs that the results do not fit."""
+def check_targets(
+    targets: dict[str, Any], natives: list[Any], shapes: list[Any], types: list[Any], reads: Any, xp: Any
+) -> None:
+    """Refuse outputs that the results do not fit, or that overlap what is read or one another."""
     for name, native, shape, dtype in zip(targets, natives, shapes, types, strict=True):
-        if tuple(native.shape) != tuple(shape):
-            raise ShapeError(f"{name} has shape {tuple(native.shape)}; expected {tuple(shape)}")
-        checks.dtype(name, native, frozenset({dtype}), "Allocate it so, or leave it out")
-        if not native.flags.c_contiguous:
-            raise ArgumentError(f"{name} is not C-contiguous; pass a contiguous array, or leave it out")
+        fits(name, native, shape, dtype)
+        others = {other: array for other, array in zip(targets, natives, strict=True) if other != name}
+        apart(name, native, reads | others, xp)
 
 
 def require_room(

@@ -259,7 +259,8 @@ def voxel_grid(
         if out is None:
             natives = [call.empty(size, dtype) for size, dtype in zip(shapes, types, strict=True)]
         else:
-            args.check_targets(targets, natives, shapes, types)
+            reads = {"points": given, "features": values, "lengths": lengths, "offsets": offsets}
+            args.check_targets(targets, natives, shapes, types, reads, call.xp)
         dropped = call.empty((rows.clouds,), dtypes.int64) if return_dropped or outside == "raise" else None
         again = twin(call.backend, "voxel").voxel_grid(
             native, feature, rows, grid, kinds, tuple(natives), numbers, channels == "first", dropped, check == "strict"

@@ -149,6 +149,23 @@ def test_out_is_written_and_returned(backend):
     assert [bits(backend.np(o)) for o in outs] == [bits(w) for w in want]
 
 
+def test_out_that_overlaps_what_is_read_is_refused(backend):
+    memory = backend.to(np.zeros(100, np.float32))
+    points, grid = memory[:60].reshape(20, 3), backend.to(np.zeros((2, 2, 2), np.int32))
+    over = memory[56:64].view(np.int32).reshape(2, 2, 2)
+    apart = memory[60:68].view(np.int32).reshape(2, 2, 2)
+    for _ in range(2):  # the second call may be a replay
+        assert voxel_grid(points, bounds=UNIT, shape=2, reduce="count", out=apart) is apart
+        assert int(apart[0, 0, 0]) == 20
+        with pytest.raises(errors.ArgumentError, match="out overlaps points"):
+            voxel_grid(points, bounds=UNIT, shape=2, reduce="count", out=over)
+    place = memory[71:72].reshape(1, 1, 1)
+    with pytest.raises(errors.ArgumentError, match="out overlaps features"):
+        voxel_grid(points[:2], memory[70:72], bounds=UNIT, shape=1, reduce="sum", out=place)
+    with pytest.raises(errors.ArgumentError, match=r"out\[0\] overlaps out\[1\]"):
+        voxel_grid(points, bounds=UNIT, shape=2, reduce=("count", "density"), out=(grid, grid.view(np.float32)))
+
+
 @pytest.mark.parametrize("out, error, message", [
     (np.zeros((2, 2, 3), np.bool_), errors.ShapeError, r"out has shape \(2, 2, 3\); expected \(2, 2, 2\)"),
     (np.zeros((2, 2, 2), np.int32), errors.DTypeError, "out has dtype int32"),
