@@ -1,130 +1,156 @@
 """Features of every target from one or two samples: contiguous inner loops that the compiler vectorises.
 
-Kernels take items of work as ``locate`` cuts them: row ``item // shares``, targets from ``item % shares * CHUNK`` on.
+Every function takes an item of work as ``locate`` cuts them, row ``item // shares`` and targets from
+``item % shares * CHUNK`` on, and where their index and weight lie.
 """
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import numpy as np
+from numba import int64, void
 
 from .._core import dtypes
 from .._core.jobs import Job
+from ._address import view
 from ._half import narrow_bf16, narrow_f16, widen_bf16, widen_f16
-from ._jit import kernel
-from ._locate import CHUNK, NO_MASK
+from ._jit import kernel, native
+from ._locate import (
+    CHUNK,
+    COLUMNS,
+    FEATURES,
+    FILLER,
+    OUT,
+    OUT_ROW,
+    OUT_STEP,
+    STEPS,
+    VALID,
+    VALUE_ROW,
+    VALUE_STEP,
+    VALUES,
+    WORDS,
+)
 
 RAW = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+SIGNATURE = void(int64, int64, int64, int64)
 
 
-@kernel(contract=True)
-def _blend_float(
-    start, stop, steps, index, weight, values, base, strides, out, origin, places, fill, want_valid, valid, column
-):  # fmt: skip
-    features, shares = strides[2], max(1, (steps + CHUNK - 1) // CHUNK)
-    one = values.dtype.type(1)
-    for item in range(start, stop):
-        b, first = item // shares, (item % shares) * CHUNK
-        for k in range(first, min(steps, first + CHUNK)):
-            to = origin + b * places[0] + k * places[1]
-            result = out[to : to + features]  # slices: an index that might be negative would keep loops scalar
-            at, exact = index[item - start, k - first], weight[item - start, k - first]
+@kernel(inline=True)
+def _begin(item, index, weight, words):
+    """First target of an item, how many, their index and weight, and where values and results begin."""
+    shares = max(1, (words[STEPS] + CHUNK - 1) // CHUNK)
+    b, first = item // shares, (item % shares) * CHUNK
+    count = min(words[STEPS] - first, CHUNK)
+    return (
+        b * words[STEPS] + first, count, view(index, count, np.int64), view(weight, count, np.float64),
+        words[VALUES] + b * words[VALUE_ROW], words[OUT] + b * words[OUT_ROW] + first * words[OUT_STEP],
+    )  # fmt: skip
+
+
+@functools.cache
+def _float_blender(double: bool) -> Any:
+    kind = np.float64 if double else np.float32
+
+    @native(SIGNATURE, contract=True)
+    def blend(item, index_at, weight_at, args):
+        words, fill = view(args, WORDS, np.int64), view(args + 8 * FILLER, 1, kind)[0]
+        position, count, index, weight, base, to = _begin(item, index_at, weight_at, words)
+        features, step, next_to = words[FEATURES], words[VALUE_STEP], words[OUT_STEP]
+        for k in range(count):
+            result = view(to, features, kind)
+            to += next_to
+            at, exact = index[k], weight[k]
             if at < 0:
                 result[:] = fill
                 continue
-            left = base + b * strides[0] + at * strides[1]
+            left = base + at * step
+            a = view(left, features, kind)
             if exact == 0:
-                result[:] = values[left : left + features]
+                result[:] = a
             else:  # from the nearer end: exact at both, half the worst error of a + w * (b - a)
-                w, right = values.dtype.type(exact), left + strides[1]
-                near, share = (left, w) if w < 0.5 else (right, w - one)
-                from_, a = values[near : near + features], values[left : left + features]
-                c = values[right : right + features]
+                w = kind(exact)
+                near, share = (left, w) if w < 0.5 else (left + step, w - kind(1))
+                from_, c = view(near, features, kind), view(left + step, features, kind)
                 for d in range(features):
                     result[d] = from_[d] + share * (c[d] - a[d])
-            if want_valid:
+            if words[VALID]:
                 bad = False
                 for d in range(features):
                     bad |= result[d] != result[d]
                 if bad:
-                    valid[b, k, column] = False
+                    view(words[VALID] + (position + k) * words[COLUMNS], 1, np.uint8)[0] = 0
+
+    return blend
 
 
-@kernel(contract=True)
-def _blend_half(
-    start, stop, steps, index, weight, values, base, strides, out, origin, places, fill, want_valid, valid, column,
-    brain,
-):  # fmt: skip
+@functools.cache
+def _half_blender(brain: bool) -> Any:
     """The same for 16-bit floats held as uint16: widen, float32 arithmetic, one rounding."""
-    features, shares = strides[2], max(1, (steps + CHUNK - 1) // CHUNK)
     infinity = np.uint16(0x7F80) if brain else np.uint16(0x7C00)
-    for item in range(start, stop):
-        b, first = item // shares, (item % shares) * CHUNK
-        for k in range(first, min(steps, first + CHUNK)):
-            to = origin + b * places[0] + k * places[1]
-            result = out[to : to + features]
-            at, exact = index[item - start, k - first], weight[item - start, k - first]
+
+    @native(SIGNATURE, contract=True)
+    def blend(item, index_at, weight_at, args):
+        words, fill = view(args, WORDS, np.int64), view(args + 8 * FILLER, 1, np.uint16)[0]
+        position, count, index, weight, base, to = _begin(item, index_at, weight_at, words)
+        features, step, next_to = words[FEATURES], words[VALUE_STEP], words[OUT_STEP]
+        for k in range(count):
+            result = view(to, features, np.uint16)
+            to += next_to
+            at, exact = index[k], weight[k]
             if at < 0:
                 result[:] = fill
                 continue
-            left = base + b * strides[0] + at * strides[1]
+            left = base + at * step
+            a = view(left, features, np.uint16)
             if exact == 0:
-                result[:] = values[left : left + features]
+                result[:] = a
             else:
-                w, right = np.float32(exact), left + strides[1]
-                near, share = (left, w) if w < 0.5 else (right, w - np.float32(1))
-                from_, a = values[near : near + features], values[left : left + features]
-                c = values[right : right + features]
+                w = np.float32(exact)
+                near, share = (left, w) if w < 0.5 else (left + step, w - np.float32(1))
+                from_, c = view(near, features, np.uint16), view(left + step, features, np.uint16)
                 if brain:
                     for d in range(features):
                         result[d] = narrow_bf16(widen_bf16(from_[d]) + share * (widen_bf16(c[d]) - widen_bf16(a[d])))
                 else:
                     for d in range(features):
                         result[d] = narrow_f16(widen_f16(from_[d]) + share * (widen_f16(c[d]) - widen_f16(a[d])))
-            if want_valid:
+            if words[VALID]:
                 bad = False
                 for d in range(features):
                     bad |= (result[d] & np.uint16(0x7FFF)) > infinity
                 if bad:
-                    valid[b, k, column] = False
+                    view(words[VALID] + (position + k) * words[COLUMNS], 1, np.uint8)[0] = 0
+
+    return blend
 
 
-@kernel()
-def _copy_raw(
-    start, stop, steps, index, weight, values, base, strides, out, origin, places, fill, want_valid, valid, column
-):  # fmt: skip
-    features, shares = strides[2], max(1, (steps + CHUNK - 1) // CHUNK)
-    for item in range(start, stop):
-        b, first = item // shares, (item % shares) * CHUNK
-        for k in range(first, min(steps, first + CHUNK)):
-            to = origin + b * places[0] + k * places[1]
-            at = index[item - start, k - first]
-            if at < 0:
-                out[to : to + features] = fill
+@functools.cache
+def _copier(kind: Any) -> Any:
+    """The same where a sample is taken as it is and has no NaN."""
+
+    @native(SIGNATURE)
+    def copy(item, index_at, weight_at, args):
+        words, fill = view(args, WORDS, np.int64), view(args + 8 * FILLER, 1, kind)[0]
+        _, count, index, _, base, to = _begin(item, index_at, weight_at, words)
+        features = words[FEATURES]
+        for k in range(count):
+            result = view(to + k * words[OUT_STEP], features, kind)
+            if index[k] < 0:
+                result[:] = fill
             else:
-                left = base + b * strides[0] + at * strides[1]
-                out[to : to + features] = values[left : left + features]
+                result[:] = view(base + index[k] * words[VALUE_STEP], features, kind)
+
+    return copy
 
 
-def blender(job: Job, valid: Any, column: int) -> Callable[[int, int, Any, Any], None]:
-    """A function that writes the results of items [start, stop) given their index and weight; NaN clears ``valid``."""
-    values = job.values if job.values.ndim == 3 else job.values[None]
-    if not values.shape[1]:
-        values = np.zeros((1, 1, values.shape[2]), values.dtype)  # nothing is read: every index is -1
-    dtype, steps = values.dtype, job.out.shape[1]
-    raw = RAW[dtype.itemsize] if dtype in dtypes.HALF or dtype not in dtypes.FLOATING else dtype
-    fill = np.asarray(job.fill, dtype).view(raw)[()]
-    flat, base, strides = _flat(values, raw, write=False)
-    out, origin, places = _flat(job.out, raw, write=True)
-    if job.offsets is not None or values.shape[0] == 1:
-        strides = (0, *strides[1:])  # packed rows are found by their absolute index; a lone one serves the batch
-    mask = (valid is not None, NO_MASK if valid is None else valid, column)
-    where = (flat, base, strides, out, origin, places, fill, *mask)
+@functools.cache
+def streamer(dtype: np.dtype) -> int:
+    """Address of the C function that writes the results of an item; NaN clears ``valid``."""
     if dtype in dtypes.HALF:
-        brain = dtype == dtypes.bfloat16
-        return lambda start, stop, index, weight: _blend_half(start, stop, steps, index, weight, *where, brain)
-    run = _blend_float if dtype in dtypes.FLOATING else _copy_raw
-    return lambda start, stop, index, weight: run(start, stop, steps, index, weight, *where)
+        return _half_blender(dtype == dtypes.bfloat16).address
+    if dtype in dtypes.FLOATING:
+        return _float_blender(dtype == dtypes.float64).address
+    return _copier(RAW[dtype.itemsize]).address
 
 
 def widened(job: Job) -> Job:
@@ -142,20 +168,8 @@ def narrow_into(out: Any, exact: Any) -> None:
         out[...] = exact.astype(np.float32) if out.dtype in dtypes.HALF else exact
 
 
-def _flat(array: Any, raw: Any, write: bool) -> tuple[Any, int, tuple[int, int, int]]:
-    """The memory under a strided array as one dimension, where its first element lies, and its strides in elements.
+def blender(job: Job, valid: Any, column: int) -> Any:
+    """A function that writes the results of items [start, stop) given their index and weight; NaN clears ``valid``."""
+    from .trajectory import _some
 
-    One specialisation then serves every layout; the third "stride" is the number of features, which are contiguous.
-    """
-    size, strides = array.itemsize, array.strides
-    if array.flags.c_contiguous:
-        memory, base = array.reshape(-1), 0
-    else:
-        low = tuple(slice(None, None, -1) if s < 0 else slice(None) for s in strides)
-        ascending = array[low]
-        reach = 1 + sum((n - 1) * s // size for n, s in zip(ascending.shape, ascending.strides, strict=True))
-        memory = np.lib.stride_tricks.as_strided(ascending, (reach,), (size,), writeable=write)
-        base = sum((n - 1) * -s // size for n, s in zip(array.shape, strides, strict=True) if s < 0)
-    memory = memory.view(raw)
-    memory.flags.writeable = write
-    return memory, base, (strides[0] // size, strides[1] // size, array.shape[2])
+    return lambda start, stop, index, weight: _some(job, None, valid, None, column, False, start, stop, index, weight)

@@ -1,8 +1,31 @@
 """16-bit floats in Numba, which has no arithmetic for them: widen to float32, narrow with ties to even."""
 
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
 
 from ._jit import kernel
+
+# Where the processor converts float16 itself. Elsewhere LLVM would call a C library that Numba may not find.
+HARDWARE = "+f16c" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+
+
+@intrinsic
+def _extend(typingctx, bits):
+    def emit(context, builder, signature, args):
+        return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), emit
+
+
+@intrinsic
+def _round(typingctx, number):
+    def emit(context, builder, signature, args):
+        return builder.bitcast(builder.fptrunc(args[0], ir.HalfType()), ir.IntType(16))
+
+    return types.uint16(types.float32), emit
 
 
 @kernel(inline=True)
@@ -21,6 +44,8 @@ def narrow_bf16(a):
 
 @kernel(inline=True)
 def widen_f16(x):
+    if HARDWARE:
+        return _extend(np.uint16(x))
     x = np.uint32(x)
     # Exponent and mantissa moved into place are 2**112 too small; the product also normalises subnormals.
     scale = np.uint32(0x77800000).view(np.float32)
@@ -33,6 +58,9 @@ def widen_f16(x):
 
 @kernel(inline=True)
 def narrow_f16(a):
+    if HARDWARE:
+        half = _round(np.float32(a))
+        return half if a == a else np.uint16((half & np.uint16(0x8000)) | np.uint16(0x7E00))
     raw = np.float32(a).view(np.uint32)
     bits = np.uint32(raw & np.uint32(0x7FFFFFFF))
     sign = np.uint32((raw >> np.uint32(16)) & np.uint32(0x8000))

@@ -1,21 +1,23 @@
-"""How CPU kernels are compiled and spread over threads.
+"""How CPU kernels are compiled, and how those that take arrays are spread over threads.
 
 Kernels release the GIL and take ``(start, stop, …)``, the share of the work they do. ``split`` runs the shares on a
 plain thread pool: Numba's own parallel loops abort the process when two threads of the user enter them at once, cost
-several times the compile time, and a barrier of theirs can take longer than a small call.
+several times the compile time, and a barrier of theirs can take longer than a small call. Kernels that are called too
+often for Python threads take an address instead, see ``_team``.
 """
 
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 import numba
 
-WAKE_BYTES = 1 << 19  # what waking one thread costs, in bytes moved in the same time
-MOST_THREADS = 16  # Python hands the shares out one after another, so more of them stop paying
+WAKE_BYTES = 1 << 19  # what waking one Python thread costs, in bytes moved in the same time
+MOST_THREADS = 32  # fewer already use all of the memory's bandwidth
 
 _pool: "_Pool | None" = None
 _lock = threading.Lock()
@@ -23,21 +25,32 @@ _lock = threading.Lock()
 
 def kernel(contract: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile for the CPU. ``contract`` lets a*b+c become one fma; nothing else of fast-math is ever on."""
+    return _stored(numba.njit, nogil=True, inline="always" if inline else "never", **_fast(contract))
+
+
+def native(signature: Any, contract: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a C function that other machine code can call by its address; it must not raise."""
+    return _stored(lambda **options: numba.cfunc(signature, **options), **_fast(contract))
+
+
+def _fast(contract: bool) -> dict[str, Any]:
+    return {"error_model": "numpy", **({"fastmath": {"contract"}} if contract else {})}
+
+
+def _stored(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile, and keep the result on disk where that is possible."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "inline": "always" if inline else "never"}
-        if contract:
-            options["fastmath"] = {"contract"}
         try:
-            return numba.njit(cache=True, **options)(function)
+            return compiler(cache=True, **options)(function)
         except RuntimeError:  # neither the package nor the user's cache folder can be written
-            return numba.njit(**options)(function)
+            return compiler(**options)(function)
 
     return decorate
 
 
 def threads() -> int:
-    """Threads a large call may use: ``ROBOCACHE_NUM_THREADS``, or the processors of this process, 16 at most."""
+    """Threads a large call may use: ``ROBOCACHE_NUM_THREADS``, or the processors of this process, 32 at most."""
     wish = os.environ.get("ROBOCACHE_NUM_THREADS")
     if wish:
         return max(1, int(wish))
@@ -55,15 +68,49 @@ def split(function: Callable[..., Any], total: int, nbytes: int, *args: Any) -> 
     if count <= 1:
         return [function(0, total, *args)]
     edges = [total * i // count for i in range(count + 1)]
-    return _workers(count - 1).run(function, edges, args)
+    return _workers(count - 1).run(_Shares(function, edges, args))
+
+
+class _Shares:
+    """The shares of one call. Whoever comes takes the next one; the caller waits for those taken, for no thread."""
+
+    def __init__(self, function: Callable[..., Any], edges: list[int], args: tuple[Any, ...]) -> None:
+        self.task: tuple[Callable[..., Any], list[int], tuple[Any, ...]] | None = (function, edges, args)
+        self.left = deque(range(len(edges) - 1))
+        self.results: list[Any] = [None] * len(self.left)
+        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def work(self) -> None:
+        """Run shares until none is left."""
+        while self.left and (task := self.task) is not None:
+            try:
+                number = self.left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            function, edges, args = task
+            try:
+                self.results[number] = function(edges[number], edges[number + 1], *args)
+                failure = None
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the thread of the caller
+                failure = error
+            del function, args, task  # nor keep the caller's arrays alive
+            self.done.put(failure)
+
+    def wait(self) -> list[Any]:
+        """The results, once every share is through; the first failure is raised."""
+        failures = [self.done.get() for _ in self.results]
+        self.task = None  # a thread that comes too late must not keep the caller's arrays alive
+        for failure in failures:
+            if failure is not None:
+                raise failure
+        return self.results
 
 
 class _Pool:
     """Daemon threads that take shares from one queue; far leaner than an executor and its futures."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.tasks: SimpleQueue[Any] = SimpleQueue()
+        self.tasks: SimpleQueue[_Shares] = SimpleQueue()
         self.size = 0
 
     def grow(self, size: int) -> None:
@@ -74,39 +121,31 @@ class _Pool:
 
     def _work(self) -> None:
         while True:
-            function, start, stop, args, number, done = self.tasks.get()
-            try:
-                done.put((number, function(start, stop, *args), None))
-            except BaseException as error:  # noqa: BLE001 - it is raised again where the result is awaited
-                done.put((number, None, error))
-            del function, args, done  # nor keep the caller's arrays alive until the next task
+            self.tasks.get().work()
 
-    def run(self, function: Callable[..., Any], edges: list[int], args: tuple[Any, ...]) -> list[Any]:
-        """All shares but the first go to the threads, the first runs here; results in order."""
-        done: SimpleQueue[Any] = SimpleQueue()
-        count = len(edges) - 1
-        for number in range(1, count):
-            self.tasks.put((function, edges[number], edges[number + 1], args, number, done))
-        results: list[Any] = [None] * count
-        failures: list[BaseException] = []
-        try:
-            results[0] = function(edges[0], edges[1], *args)
-        finally:
-            for _ in range(1, count):  # also when this share raised: the others still use the arrays
-                number, result, failure = done.get()
-                results[number] = result
-                if failure is not None:
-                    failures.append(failure)
-        if failures:
-            raise failures[0]
-        return results
+    def run(self, shares: _Shares) -> list[Any]:
+        """All shares, of which this thread takes its part."""
+        for _ in range(len(shares.results) - 1):
+            self.tasks.put(shares)
+        shares.work()
+        return shares.wait()
 
 
 def _workers(size: int) -> _Pool:
-    """The pool of this process; a fork starts its own, because threads do not survive one."""
+    """The pool of this process."""
     global _pool
     with _lock:
-        if _pool is None or _pool.pid != os.getpid():
+        if _pool is None:
             _pool = _Pool()
         _pool.grow(size)
         return _pool
+
+
+def _forget() -> None:
+    """A fork has none of the threads, and perhaps a lock that one of them held."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

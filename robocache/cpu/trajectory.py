@@ -1,6 +1,8 @@
 """Alignment of streams to target times on the CPU: find index and weight once per target, then stream the features."""
 
-import threading
+import ctypes
+import functools
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,14 +10,18 @@ import numpy as np
 
 from .._core.errors import DataError
 from .._core.jobs import REFUSE, Aligned, Job
-from ._blend import blender, narrow_into, widened
-from ._jit import split
-from ._locate import CHUNK, locate, located
+from ._blend import narrow_into, streamer, widened
+from ._locate import CHUNK, blend_kept, locator
+from ._team import spread
 
-BLOCK = 1 << 14  # targets a thread finds before it streams their features: index and weight stay in its cache
 TARGET_BYTES = 384  # what one target takes beside its features, in bytes moved in the same time
-
-_mine = threading.local()
+INTEGERS = struct.Struct("=6q2Q21q8s")  # the words of ``locate`` for stamps of int64
+FLOATS = struct.Struct("=5q3d21q8s")  # and for float64 and float32
+NO_CLOCK = (0,) * 15
+RUN = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+HEAD = object.__basicsize__  # what precedes the first field of an array, its address
+_sample = np.empty(1)
+DIRECT = ctypes.c_size_t.from_address(id(_sample) + HEAD).value == _sample.ctypes.data
 
 
 def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -> Aligned:
@@ -34,50 +40,85 @@ def align(jobs: Sequence[Job], targets: Any, valid: Any, age: Any, check: str) -
 def _run(job: Job, targets: Any, valid: Any, age: Any, column: int, check: bool) -> bool:
     """One stream; whether its float32 stamps are too coarse."""
     rows, steps, _ = job.out.shape
-    before, after = located(job, targets, valid, age, column, check)
-    blend = blender(job, valid, column) if job.out.size else None
-    width = min(steps, CHUNK)
-    block = max(1, BLOCK // max(width, 1))
-
-    def share(start: int, stop: int) -> tuple[int, int, int, bool]:
-        index, weight = _room(block, width)
-        outside, coarse = 0, False
-        for first in range(start, stop, block):
-            last = min(stop, first + block)
-            missed, row, sample, worn = locate(first, last, *before, index, weight, *after)
-            outside, coarse = outside + missed, coarse or worn
-            if row >= 0:
-                return outside, row, sample, coarse
-            if blend is not None:
-                blend(first, last, index, weight)
-        return outside, -1, -1, coarse
-
     moved = 3 * job.out.nbytes + job.times.nbytes + TARGET_BYTES * rows * steps
-    found = split(share, rows * max(1, -(-steps // CHUNK)), moved)
+    layout, given = _arguments(job, targets, valid, age, column, check)
+    found = spread(_locator(job), rows * max(1, -(-steps // CHUNK)), moved, layout, *given)
     faults = [(row, sample) for _, row, sample, _ in found if row >= 0]
     if faults:
         raise DataError(
             f"{job.label or 'source_'}times, row {min(faults)[0]} are unsorted, NaN or infinite at sample "
             f"{min(faults)[1]}; sort the row (and its values), or drop the bad stamps"
         )
-    outside = sum(f[0] for f in found)
-    if job.outside == REFUSE and outside:
+    missed = sum(f[0] for f in found)
+    if job.outside == REFUSE and missed:
         raise DataError(
-            f"{outside} target_times lie outside the samples of {job.label}values; "
+            f"{missed} target_times lie outside the samples of {job.label}values; "
             "choose outside='hold' or 'nan', or narrow target_times"
         )
     return any(f[3] for f in found)
 
 
-def _room(block: int, width: int) -> tuple[Any, Any]:
-    """Index and weight of one block of this thread, kept from call to call: fresh pages cost more than the search."""
-    if block * width > 2 * BLOCK:
-        return np.empty((block, width), np.int64), np.empty((block, width), np.float64)
-    memory = getattr(_mine, "memory", None)
-    if memory is None:
-        memory = _mine.memory = (np.empty(2 * BLOCK, np.int64), np.empty(2 * BLOCK, np.float64))
-    size = block * width
-    return memory[0][:size].reshape(block, width), memory[1][:size].reshape(block, width)
+def _some(
+    job: Job, targets: Any, valid: Any, age: Any, column: int, check: bool, start: int, stop: int, index: Any,
+    weight: Any,
+) -> None:  # fmt: skip
+    """Find (or, without targets, blend) items [start, stop) whose index and weight are kept, in this thread."""
+    layout, given = _arguments(job, targets, valid, age, column, check, index, weight, start)
+    memory, report = bytearray(layout.pack(*given)), bytearray(32)
+    at, to = (ctypes.addressof(ctypes.c_char.from_buffer(m)) for m in (memory, report))
+    RUN(blend_kept.address if targets is None else _locator(job))(start, stop, at, to)
+
+
+def _locator(job: Job) -> int:
+    return locator(np.int64 if job.times.dtype.kind == "i" else job.times.dtype.type).address
+
+
+def _arguments(
+    job: Job, targets: Any, valid: Any, age: Any, column: int, check: bool,
+    index: Any = None, weight: Any = None, begin: int = 0,
+) -> tuple[struct.Struct, tuple[Any, ...]]:  # fmt: skip
+    """What ``locate`` and the functions it calls read: the words that it names, in their order."""
+    values, times, lengths, offsets, out, method, outside, fill, latency, tolerance, max_gap, _ = job
+    layout = INTEGERS
+    clock: tuple[Any, ...] = NO_CLOCK
+    if targets is not None:
+        layout = INTEGERS if times.dtype.kind == "i" else FLOATS
+        clock = (
+            times.shape[-1], method, outside, tolerance >= 0, check, latency, _limit(tolerance), _limit(max_gap),
+            _start(times), times.strides[0] if times.ndim == 2 and times.shape[0] > 1 else 0,
+            0 if lengths is None else _start(lengths), 0 if offsets is None else _start(offsets),
+            _start(targets), targets.strides[0] if targets.shape[0] > 1 else 0,
+            0 if age is None else _start(age) + column * age.itemsize,
+        )  # fmt: skip
+    # Packed rows are found by their absolute index; a lone one serves the batch.
+    shared = offsets is not None or values.ndim == 2 or values.shape[0] == 1
+    columns = next((a.shape[2] for a in (valid, age) if a is not None), 1)
+    skipped = 0 if index is None else 8 * begin * index.shape[1]
+    return layout, (
+        *clock, out.shape[1], 0 if valid is None else _start(valid) + column, columns,
+        streamer(values.dtype) if out.size else 0, _start(values), 0 if shared else values.strides[0],
+        values.strides[-2], out.shape[2], _start(out), *out.strides[:2],
+        0 if index is None else _start(index) - skipped, 0 if weight is None else _start(weight) - skipped,
+        2**62, _bytes(fill, repr(fill), values.dtype),
+    )  # fmt: skip
+
+
+def _start(array: Any) -> int:
+    """Address of the first element. NumPy takes 1 µs to say it, so it is read where every C extension reads it."""
+    return ctypes.c_size_t.from_address(id(array) + HEAD).value if DIRECT else array.ctypes.data
+
+
+def _limit(span: int | float) -> int | float:
+    """A limit as large as can be for none."""
+    if span >= 0:
+        return span
+    return float("inf") if isinstance(span, float) else 2**64 - 1
+
+
+@functools.lru_cache
+def _bytes(fill: Any, text: str, dtype: np.dtype) -> bytes:
+    """The bytes of a number. ``text`` tells apart what is equal but not the same, such as -0.0 and 0."""
+    return np.asarray(fill, dtype).tobytes()
 
 
 def _check_extents(job: Job) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import DataError, DataWarning
-from . import group, reduce
+from . import _group, _reduce
 from ._jit import kernel, split
 from ._points import Source
 
@@ -61,9 +61,9 @@ def voxel_grid(
     if "density" in wanted:
         given = np.maximum(source.lasts - source.firsts, 1)[:, None]
         wanted["density"].reshape(rows.clouds, cells)[...] = counts.reshape(rows.clouds, cells) / given
-    reduced = {kind: out for kind, out in wanted.items() if kind in reduce.KINDS}
+    reduced = {kind: out for kind, out in wanted.items() if kind in _reduce.KINDS}
     if reduced:
-        reduce.reduce(
+        _reduce.reduce(
             features, ids, counts, tuple(reduced), tuple(reduced.values()), cells if channels_first else 0, fill
         )
 
@@ -81,7 +81,7 @@ def voxelize(
     strict: bool,
 ) -> dict[str, Any]:
     """See robocache.ops.voxel.voxelize."""
-    found = group.group(points, rows, grid, order, limit, empty)
+    found = _group.group(points, rows, grid, order, limit, empty)
     counts, ids = found["counts"], found["inverse"]
     if found["found"] > found["kept"]:
         text = (
@@ -91,5 +91,5 @@ def voxelize(
             raise DataError(text)
         warnings.warn(text, DataWarning, stacklevel=4)
     outs = tuple(empty((counts.shape[0], features.shape[2]), dtype) for dtype in types)
-    reduce.reduce(features, ids, counts, kinds, outs, 0, (0.0, 0))
+    _reduce.reduce(features, ids, counts, kinds, outs, 0, (0.0, 0))
     return {**found, "features": outs}
