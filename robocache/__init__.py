@@ -2,6 +2,7 @@
 
 from . import errors
 from .ops.fusion import Fused, Stream, fuse_multimodal
+from .ops.plan import Plan
 from .ops.trajectory import resample_trajectories
 from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
 
@@ -9,6 +10,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "Fused",
+    "Plan",
     "Stream",
     "Voxels",
     "errors",

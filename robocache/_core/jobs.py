@@ -37,9 +37,24 @@ class Job(NamedTuple):
 class Aligned(NamedTuple):
     """What an alignment reports: float32 stamps too coarse, and how to run it again with other addresses (GPU only).
 
-    ``replay(sources, outs, targets, valid, age)`` takes (values, times, lengths, offsets) of every job and the
-    addresses of their outputs.
+    ``replay(head, sources, outs, loose)`` takes addresses, 0 for what is not there: of targets, valid and age; of the
+    values, times, lengths and offsets of every job, one after another; of their outputs. ``loose`` are results that a
+    graph must keep when the call is captured, because nobody else may.
     """
 
     coarse: bool
     replay: Callable[..., None] | None
+
+
+class Found(NamedTuple):
+    """What a plan knows of every target, ``[R, T]`` with R = 1 (shared by the batch) or B.
+
+    index is that of the sample in its row (in the whole of packed samples), -1 for none; weight that of the next
+    sample, None where nothing is blended. Both may be laid out as their backend wants them.
+    """
+
+    index: Any
+    weight: Any
+    valid: Any
+    age: Any
+    coarse: bool

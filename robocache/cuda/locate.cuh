@@ -88,12 +88,11 @@ __device__ __forceinline__ Hit locate(const Stream& s, const TIME_T* t, i64 n, T
 // Whether the stamps threadIdx.x, +blockDim.x, … of a row are in order and finite.
 __device__ __forceinline__ bool out_of_order(const TIME_T* t, i64 n, u32* status) {
     bool bad = false, coarse = false;
+#pragma unroll 4
     for (i64 i = threadIdx.x; i < n; i += blockDim.x) {
-        bad |= !Clock::proper(t[i]);
-        if (i + 1 < n) {
-            bad |= !(wide(t[i]) <= wide(t[i + 1]));
-            coarse |= Clock::coarse(t[i], t[i + 1]);
-        }
+        const TIME_T left = t[i], right = t[min(i + 1, n - 1)];  // no branch: loads of several rounds run side by side
+        bad |= !Clock::proper(left) || !(wide(left) <= wide(right));
+        coarse |= Clock::coarse(left, right);
     }
     if (coarse) report(status, COARSE);
     return bad;

@@ -1,11 +1,7 @@
 // A stream as a kernel sees it: time arithmetic, the table of streams, and the extent of a row.
 
-#define TILE 256
-#define STAGED 2048  // mirrored in trajectory.py
-
 enum Method { NEAREST, PREVIOUS, NEXT, LINEAR };
 enum Outside { HOLD, FILL, EXTRAPOLATE, REFUSE };
-enum Kind { F16, BF16, F32, F64, I8, U8, I16, U16, I32, U32, I64, U64, BOOL };
 
 // ---- time arithmetic: integers subtract exactly as unsigned, floats in double ----
 template <class T> struct Time;
@@ -47,28 +43,30 @@ typedef Clock::Gap Gap;
 __device__ __forceinline__ Wide wide(TIME_T t) { return widen<Wide>(t); }
 __device__ __forceinline__ bool within(Gap gap, Wide limit) { return limit < 0 || gap <= (Gap)limit; }
 
-struct Stream {  // mirrored by _STREAM in trajectory.py; 8-byte fields only
+struct Source {  // addresses, which change from call to call
     const char* values;
     const TIME_T* times;
     const i64* lengths;
     const i64* offsets;
-    char* out;
-    i64 samples, features;
-    i64 value_row, value_sample, time_row, out_row, out_target;  // in elements
-    u64 fill;                                                    // bits of one output element
-    Wide latency, tolerance, max_gap;
-    i64 method, outside, kind_in, kind_out, size_in, size_out;   // sizes in bytes
-    i64 vector;                                                  // elements an access moves; 0 = convert types
-    i64 first_block, tiles;
 };
 
-struct Work {  // mirrored by _GOAL in trajectory.py, then the streams
+struct Stream {  // mirrored by _STREAM in _work.py; 8-byte fields only
+    Layout layout;
+    i64 samples, time_row;
+    Wide latency, tolerance, max_gap;
+    i64 method, outside;
+    i64 first_block, tile, tiles;  // targets a block serves
+};
+
+struct Work {  // mirrored in _work.py: addresses first, so that a call replaces one stretch of bytes
+    u32* status;
+    u8* faulty;
     const TIME_T* times;
     u8* valid;
     TIME_T* age;
-    u8* faulty;
-    u32* status;
-    i64 row, rows, steps, streams, tile, checked, column, columns, blocks;
+    Source source[STREAMS];
+    char* out[STREAMS];
+    i64 row, rows, steps, streams, staged, capacity, checked, column, columns, blocks;
     Stream stream[STREAMS];
 };
 
@@ -77,20 +75,20 @@ struct Row {
     bool sound;
 };
 
-__device__ __forceinline__ Row find_row(const Stream& s, i64 b, u32* status) {
+__device__ __forceinline__ Row find_row(const Stream& s, const Source& at, i64 b, u32* status) {
     Row r = {b * s.time_row, 0, s.samples, true};
-    if (s.offsets) {
-        const i64 from = s.offsets[b], to = s.offsets[b + 1];
+    if (at.offsets) {
+        const i64 from = at.offsets[b], to = at.offsets[b + 1];
         r.sound = 0 <= from && from <= to && to <= s.samples;
         r.time = r.value = from;
         r.count = to - from;
-    } else if (s.lengths) {
-        r.count = s.lengths[b];
+    } else if (at.lengths) {
+        r.count = at.lengths[b];
         r.sound = 0 <= r.count && r.count <= s.samples;
     }
     if (!r.sound) {
         r.time = r.value = r.count = 0;
-        if (threadIdx.x == 0) report(status, BAD_EXTENT);
+        report(status, BAD_EXTENT);
     }
     return r;
 }

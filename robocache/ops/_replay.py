@@ -48,6 +48,24 @@ def key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
     return (device, *parts, *options, *map(type, options))  # types: 1 and 1.0 are equal keys, but not equal options
 
 
+def pair(values: Any, out: Any, flags: int) -> Any:
+    """Key of a call with one array and perhaps an output: the leanest, for plans."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None or type(values) is not cupy.ndarray:
+        return key((values, out), (flags,))
+    data = values.data
+    device = data.device_id
+    if cupy.cuda.runtime.getDevice() != device:
+        return None
+    if out is None:
+        return (device, values.shape, values.strides, values.dtype, data.ptr & 15, flags)
+    room = out.data if type(out) is cupy.ndarray else None
+    if room is None or room.device_id != device:
+        return None
+    part = (out.shape, out.strides, out.dtype, room.ptr & 15)
+    return (device, values.shape, values.strides, values.dtype, data.ptr & 15, flags, part)
+
+
 def _host_key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
     parts: list[Any] = []
     for array in arrays:
@@ -101,32 +119,47 @@ class Memory:
 class Resample:
     """The launch of an earlier call of the same key, with other arrays."""
 
-    def __init__(self, again: Any, lead: tuple[int, ...], result: Any, time: np.dtype, want: Any) -> None:
-        self._again, self._lead, self._time = again, lead, time
+    def __init__(self, again: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> None:
+        self._again, self._lead, self._time = again, lead, goals.dtype
         self._allocate = sys.modules["cupy"].ndarray  # cupy.empty without its wrapper
         self._result = (result.shape, result.dtype)
+        self._size = result.nbytes
+        self._reach = [reach(array) for array in (job.values, job.times, goals)]
         self._valid, self._age, _ = want
 
     def __call__(self, values: Any, source_times: Any, target_times: Any, lengths: Any, offsets: Any, out: Any) -> Any:
-        result = out
+        v, t, q = values.data.ptr, source_times.data.ptr, target_times.data.ptr
         if out is None:
             result = self._allocate(*self._result)
+            to = result.data.ptr
         else:
-            inputs = {"values": values, "source_times": source_times, "target_times": target_times}
-            apart("out", out, inputs, sys.modules["cupy"])
+            result, to = out, out.data.ptr
+            for start, (low, high) in zip((v, t, q), self._reach, strict=True):
+                if start + low < to + self._size and to < start + high:
+                    inputs = {"values": values, "source_times": source_times, "target_times": target_times}
+                    apart("out", out, inputs, sys.modules["cupy"])
+        source = (v, t, 0 if lengths is None else lengths.data.ptr, 0 if offsets is None else offsets.data.ptr)
+        if not (self._valid or self._age):
+            self._again((q, 0, 0), source, (to,))
+            return result
         valid = self._allocate(self._lead, dtypes.boolean) if self._valid else None
         age = self._allocate(self._lead, self._time) if self._age else None
-        self._again([(values, source_times, lengths, offsets)], [result.data.ptr], target_times, valid, age)
-        if valid is None and age is None:
-            return result
+        head = (q, 0 if valid is None else valid.data.ptr, 0 if age is None else age.data.ptr)
+        self._again(head, source, (to,), (valid, age))
         return tuple(array for array in (result, valid, age) if array is not None)
+
+
+def reach(array: Any) -> tuple[int, int]:
+    """The first byte an array uses and the one after the last, from its address."""
+    spans = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    return sum(min(s, 0) for s in spans), sum(max(s, 0) for s in spans) + array.itemsize
 
 
 def resample(align: Any, again: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> Any:
     """Replay of a call that has just run; ``want`` is (return_valid, return_age, check)."""
     if again is None:
         return HostResample(align, job, lead, result, goals, want)
-    return Resample(again, lead, result, goals.dtype, want)
+    return Resample(again, job, lead, result, goals, want)
 
 
 class HostResample:
@@ -183,33 +216,3 @@ class Dense:
             apart("out", out, {"points": points}, sys.modules["cupy"])
         self._again(points, result)
         return result
-
-
-class Fuse:
-    """The same for fusion. One allocation holds all results: for small calls, three cost more than the launch."""
-
-    def __init__(self, again: Any, names: Any, jobs: Any, results: Any, valid: Any, age: Any, fused: Any) -> None:
-        self._again = again
-        self._xp = sys.modules["cupy"]
-        self._fused = type(fused)
-        self._names, self._slices = fused.names, fused.slices
-        self._keys = list(results) if isinstance(fused.values, dict) else None
-        self._specs: list[tuple[Any, Any, int]] = []
-        self._size = 0
-        for array in (*results.values(), valid, age):
-            self._specs.append((array.shape, array.dtype, self._size))
-            self._size += -(-array.nbytes // 256) * 256
-        self._outs = []
-        for name, job in zip(names, jobs, strict=True):
-            which = self._keys.index(name) if self._keys else 0
-            within = job.out.data.ptr - list(results.values())[which].data.ptr
-            self._outs.append(self._specs[which][2] + within)
-
-    def __call__(self, sources: Any, target_times: Any) -> Any:
-        ndarray = self._xp.ndarray
-        memory = ndarray((self._size,), dtypes.uint8).data
-        start = memory.ptr
-        *results, valid, age = [ndarray(shape, dtype, memory + at) for shape, dtype, at in self._specs]
-        self._again(sources, [start + at for at in self._outs], target_times, valid, age)
-        values = dict(zip(self._keys, results, strict=True)) if self._keys else results[0]
-        return self._fused(values, valid, age, target_times, self._slices, self._names)

@@ -60,10 +60,7 @@ def _nanoseconds(name: str, array: Any) -> Any:
 
 def arrange(label: str, values: Any, times: Any, lengths: Any, offsets: Any, batched: bool, xp: Any) -> Arranged:
     """Check shapes against each other and flatten the features. ``batched``: the targets have a batch axis."""
-    if values.dtype not in dtypes.VALUES:
-        raise DTypeError(f"{label}values has dtype {values.dtype}; expected one of {dtypes.names(dtypes.VALUES)}")
-    if values.ndim == 0:
-        raise ShapeError(f"{label}values has no axes; expected (time, *feature) or (batch, time, *feature)")
+    some_values(label, values)
     if offsets is not None:
         return _packed(label, values, times, lengths, offsets, xp)
     if times.ndim == 1:
@@ -87,7 +84,15 @@ def arrange(label: str, values: Any, times: Any, lengths: Any, offsets: Any, bat
         if lengths.shape[0] != rows:
             raise ShapeError(f"{label}lengths has {lengths.shape[0]} entries for {rows} rows; give one a row")
     feature = tuple(values.shape[2:])
-    return Arranged(_flatten(values, 2, xp), one_row(times), lengths, None, rows if batched else None, feature)
+    return Arranged(flatten(values, 2, xp), one_row(times), lengths, None, rows if batched else None, feature)
+
+
+def some_values(label: str, values: Any) -> None:
+    """Refuse what no stream can hold."""
+    if values.dtype not in dtypes.VALUES:
+        raise DTypeError(f"{label}values has dtype {values.dtype}; expected one of {dtypes.names(dtypes.VALUES)}")
+    if values.ndim == 0:
+        raise ShapeError(f"{label}values has no axes; expected (time, *feature) or (batch, time, *feature)")
 
 
 def _is_batched(label: str, values: Any, times: Any, wanted: bool) -> bool:
@@ -122,10 +127,10 @@ def _packed(label: str, values: Any, times: Any, lengths: Any, offsets: Any, xp:
     if offsets.shape[0] < 1:
         raise ShapeError(f"{label}offsets is empty; expected (rows + 1,) starting at 0")
     feature = tuple(values.shape[1:])
-    return Arranged(_flatten(values, 1, xp), times, None, offsets, offsets.shape[0] - 1, feature)
+    return Arranged(flatten(values, 1, xp), times, None, offsets, offsets.shape[0] - 1, feature)
 
 
-def _flatten(values: Any, lead: int, xp: Any) -> Any:
+def flatten(values: Any, lead: int, xp: Any) -> Any:
     """``lead`` axes and one contiguous feature axis; copies only where the memory does not allow a view."""
     if values.ndim != lead + 1:
         values = values.reshape(*values.shape[:lead], math.prod(values.shape[lead:]))

@@ -3,14 +3,14 @@
 import itertools
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataWarning
 from .._core.jobs import Job
-from . import _grid, _outputs, _replay, _streams
+from . import _grid, _outputs, _replay, _seen, _streams
 from ._dispatch import twin
 from ._streams import Arranged
 
@@ -20,7 +20,7 @@ FIELDS = ("values", "times", "lengths", "offsets")
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(_seen.Remembering):
     """One sensor's samples and how to bring them onto another clock.
 
     Parameters
@@ -47,6 +47,9 @@ class Stream:
     max_gap: Any = None
     lengths: Any = None
     offsets: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__  # a copy has other arrays than those that were seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,22 @@ class Fused:
         if isinstance(self.values, dict):
             return self.values[name]
         return self.values[..., self.slices[name]]
+
+    @classmethod
+    def lazily(cls, values: Any, times: Any, names: tuple[str, ...], replay: Any, memory: Any) -> "Fused":
+        """A result whose other attributes are made when they are asked for."""
+        fused = object.__new__(cls)
+        fused.__dict__.update(values=values, times=times, names=names, _later=(replay, memory))
+        return fused
+
+    def __getattr__(self, name: str) -> Any:  # only for what is not there yet
+        if name not in ("valid", "age", "slices") or "_later" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        replay, memory = self.__dict__["_later"]
+        return self.__dict__.setdefault(name, replay.later(name, memory))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def fuse_multimodal(
@@ -146,7 +165,7 @@ def fuse_multimodal(
     with every stamp computed anew, so it never drifts (nanoseconds are exact but for one rounding); rows that share
     less time than the longest end in NaT or NaN, which is invalid.
 
-    On the GPU all streams run in one launch (one for every 16; one more where a row holds over 2048 stamps to
+    On the GPU all streams run in one launch (one for every 16; one more where a row holds over 4096 stamps to
     check). Nothing waits for the GPU unless the clock's ends must be read from the streams. Bandwidth: every needed
     sample is read once and every output written once.
 
@@ -166,12 +185,15 @@ def fuse_multimodal(
     slice(1, 2, None)
     """
     # Validate.
+    key = None
+    if rate is None and out is None and start is None and stop is None:
+        options = (outside, type(outside), layout, dtype, check)
+        key, addresses = _seen.fusion(streams, target_times, options, Stream)
+        if (replay := _known.find(key)) is not None:
+            return replay(addresses, target_times)
     names = _names(streams)
     checks.choice("check", check, _streams.CHECKS)
     sources = [(stream.values, stream.times, stream.lengths, stream.offsets) for stream in streams.values()]
-    key = _key(streams, sources, target_times, out, (rate, start, stop, outside, layout, dtype, check))
-    if (replay := _known.find(key)) is not None:
-        return replay(sources, target_times)
     outputs = _outputs.wanted(names, layout, dtype, out)
     clock = None if isinstance(target_times, str) else target_times
     call, native, clocks, given = _receive(names, sources, clock, outputs)
@@ -202,24 +224,11 @@ def fuse_multimodal(
         values = values[""] if layout == "concat" and out is None else values
         ages = call.give(age.view("m8[ns]") if dated else age)
         fused = Fused(values, call.give(valid), ages, clock, slices, tuple(names))
-        used = zip(
-            (goals, *itertools.chain(*(job[:4] for job in jobs))),
-            (clocks, *itertools.chain(*native.values())),
-            strict=True,
-        )
-        if again is not None and key is not None and _replay.same_memory(used):
-            _known.keep(key, _replay.Fuse(again, names, jobs, results, valid, age, fused))
+        if again is not None and key is not None and _own_memory(native, jobs, clocks, goals):
+            _known.keep(key, _seen.Fuse(again, names, jobs, results, valid, age, fused))
     if coarse:
         warnings.warn(_replay.COARSE, DataWarning, stacklevel=2)
     return fused
-
-
-def _key(streams: Any, sources: list[Any], clock: Any, out: Any, options: tuple[Any, ...]) -> Any:
-    """Key of a call for its replay; one into ``out``, or with a clock that is not an array, has none."""
-    if clock is None or out is not None:
-        return None
-    specs = [(name, s.method, s.latency, s.tolerance, s.max_gap) for name, s in streams.items()]
-    return _replay.key((clock, *itertools.chain(*sources)), (*itertools.chain(*specs), *options))
 
 
 def _receive(names: list[str], sources: list[Any], clock: Any, outputs: dict[str, Any]) -> tuple[Any, ...]:
@@ -235,6 +244,12 @@ def _receive(names: list[str], sources: list[Any], clock: Any, outputs: dict[str
     native = {name: arrays[count * k : count * (k + 1)] for k, name in enumerate(names)}
     clocks, *given = arrays[count * len(names) :]
     return call, native, clocks, dict(zip(outputs, given, strict=True))
+
+
+def _own_memory(native: dict[str, list[Any]], jobs: list[Job], clock: Any, goals: Any) -> bool:
+    """Whether the kernels read the caller's own arrays, none of which had to be copied."""
+    used = (goals, *itertools.chain(*(job[:4] for job in jobs)))
+    return _replay.same_memory(zip(used, (clock, *itertools.chain(*native.values())), strict=True))
 
 
 def _names(streams: Any) -> list[str]:

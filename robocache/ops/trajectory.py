@@ -106,7 +106,7 @@ def resample_trajectories(
 
     Runs on the caller's current stream, never waits for the GPU but where said above, and can be captured in a CUDA
     graph after one call with the same types; keep the result as long as the graph. One launch; two where a row holds
-    more than 2048 stamps to check.
+    more than 4096 stamps to check.
 
     Examples
     --------

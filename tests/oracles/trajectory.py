@@ -147,6 +147,18 @@ def resample_row(
     return Row(out, valid, age, larger)
 
 
+def places(times: Any, targets: Any, method: str, outside: Any, tolerance: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Sample (-1 for none) and share of the next one of every target of one row, as a plan holds them."""
+    stamps = stamps_of(times)
+    index, weight = [], []
+    for goal in stamps_of(targets):
+        use = used(stamps, goal, method, outside, tolerance)
+        index.append(-1 if use.first is None else use.first)
+        line = (goal - stamps[use.first], stamps[use.second] - stamps[use.first]) if use.second is not None else (0, 1)
+        weight.append(float(line[0]) / float(line[1]))
+    return np.array(index, np.int64), np.array(weight, np.float64)
+
+
 def resample(values: Any, times: Any, targets: Any, *, lengths: Any = None, offsets: Any = None, **how: Any) -> Row:
     """A call with a batch axis: values [B, S, ...] or packed [N, ...], times [S], [B, S] or [N], targets [(B,) T]."""
     if offsets is not None:

@@ -1,0 +1,172 @@
+"""How streams travel to the kernels: one struct for each launch, of which a call replaces only the addresses."""
+
+import math
+import struct
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import cupy
+import numpy as np
+
+from .._core import dtypes
+from .._core.jobs import Job
+from . import _launch
+from ._module import Macros, function
+
+STAGED = 4096  # longest row that is staged in shared memory and checked there
+GRID = 0x7FFFFFFF  # blocks along the first axis
+CHECKED = 2048  # stamps of a longer row that one block checks, unless there are many rows
+TILE = 256  # most threads in a block, and targets whose index it holds
+TILE_BYTES = 32768  # results a block should write, to be worth the staging
+TILE_MOST = 1024
+BLOCKS = 528  # to fill the card: 4 on each of 132
+CAPACITIES = (1, 4, 16)  # streams a launch can carry; kernel arguments end at 4 KiB
+
+KIND = {name: i for i, name in enumerate("f16 bf16 float double i8 u8 i16 u16 i32 u32 i64 u64".split())}
+KINDS = {dtype: KIND[name] for dtype, name in dtypes.CUDA_NAME.items()} | {dtypes.boolean: 12}
+WIDTHS = {8: (2,), 4: (4, 2), 2: (8, 4, 2), 1: (16, 4, 2)}  # elements an access can move
+
+_LAYOUT = struct.Struct("5qQ5q")
+_GOAL = struct.Struct("10q")
+_STREAM = {True: struct.Struct("2q3q5q"), False: struct.Struct("2q3d5q")}  # by: times are integers
+
+
+@cache
+def macros(time: np.dtype, capacity: int = 1) -> Macros:
+    """Those of trajectory.cu."""
+    return (("TIME_T", dtypes.CUDA_NAME[time]), ("STREAMS", str(capacity)))
+
+
+class Launch:
+    """Up to 16 streams of a call, with everything settled but the addresses."""
+
+    __slots__ = (
+        "_addresses", "_blocks", "_check", "_faulty", "_kernel", "_room", "_shares", "_size", "_template", "_threads",
+    )  # fmt: skip
+
+    def __init__(self, jobs: Sequence[Job], column: int, columns: int, targets: Any, check: str) -> None:
+        rows, steps, _ = jobs[0].out.shape
+        time, count = targets.dtype, len(jobs)
+        places = next(c for c in CAPACITIES if c >= count)
+        checked, longest = check != "none", max(job.times.shape[-1] for job in jobs)
+        tiles = [tile_of(rows, steps, job.out.shape[2] * job.out.dtype.itemsize) for job in jobs]
+        capacity, staged = min(TILE, max(tiles)), max(_staged(job) for job in jobs)
+        streams, work, most = bytearray(), 0, 0
+        for job, tile in zip(jobs, tiles, strict=True):
+            part, vector = layout(job)
+            streams += part + _stream(job, time, work, tile, -(-steps // tile))
+            work += rows * -(-steps // tile)
+            most = max(most, min(tile, steps, TILE) * job.out.shape[2] // max(vector, 1))
+        free, empty = places - count, len(streams) // count * (places - count)
+        self._addresses = struct.Struct(f"5Q{4 * count}Q{32 * free}x{count}Q{8 * free}x")  # x: zeros
+        row = targets.shape[1] if targets.shape[0] > 1 else 0
+        goal = _GOAL.pack(row, rows, steps, count, staged, capacity, checked, column, columns, work)
+        self._template = bytes(self._addresses.size) + goal + streams + bytes(empty)
+        self._size = np.dtype(f"V{len(self._template)}")
+        self._blocks = grid_of(work)
+        self._threads = (threads_of(most, staged),)
+        self._room = -(-capacity * 5 // 2) * 8 + staged * time.itemsize
+        self._faulty = count * rows
+        self._shares = shares_of(self._faulty, longest) if checked and longest > staged else None
+        device, variant = _launch.device_id(targets), macros(time, places)
+        self._kernel = function(device, "trajectory", "trajectory_align", variant)
+        self._check = function(device, "trajectory", "trajectory_check_rows", variant)
+
+    def fire(self, status: int, head: Sequence[int], sources: Sequence[int], outs: Sequence[int]) -> None:
+        """Launch on the current stream with these addresses: the head is those of targets, validity and age."""
+        if self._blocks is None:
+            return
+        packed = bytearray(self._template)  # fresh: another thread may be launching the same
+        faulty = None if self._shares is None else cupy.zeros(self._faulty, np.uint8)
+        self._addresses.pack_into(packed, 0, status, address(faulty), *head, *sources, *outs)
+        work = np.frombuffer(packed, self._size)
+        if self._shares is not None:
+            _launch.hold(faulty)
+            self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (TILE,), (work, *self._shares))
+        self._kernel(self._blocks, self._threads, (work,), self._room)
+
+
+def _staged(job: Job) -> int:
+    """Stamps of its rows to make room for in shared memory."""
+    samples = job.times.shape[-1]
+    never = samples > STAGED and job.lengths is None and job.offsets is None
+    return 0 if never else min(samples, STAGED)
+
+
+def layout(job: Job) -> tuple[bytes, int]:
+    """Layout of blend.cuh, and the elements an access moves."""
+    values, out, packed = job.values, job.out, job.offsets is not None
+    size_in, size_out = values.dtype.itemsize, out.dtype.itemsize
+    row = 0 if packed or values.shape[0] == 1 else values.strides[0] // size_in
+    sample, features = values.strides[-2] // size_in, out.shape[2]
+    out_row, out_target = out.strides[0] // size_out, out.strides[1] // size_out
+    vector = 0
+    if values.dtype == out.dtype:
+        steps, address = features | row | sample | out_row | out_target, values.data.ptr | out.data.ptr
+        vector = next((n for n in WIDTHS[size_out] if steps % n == 0 and address % (n * size_out) == 0), 1)
+    fill = _bits(None if job.fill != job.fill else job.fill, out.dtype)
+    kinds = KINDS[values.dtype], KINDS[out.dtype]
+    return _LAYOUT.pack(features, row, sample, out_row, out_target, fill, *kinds, size_in, size_out, vector), vector
+
+
+def _stream(job: Job, time: np.dtype, first: int, tile: int, tiles: int) -> bytes:
+    """What follows the layout in Stream of stream.cuh."""
+    times = job.times
+    row = 0 if job.offsets is not None or times.shape[0] == 1 else times.shape[1]
+    limits = job.latency, job.tolerance, job.max_gap
+    return _STREAM[time == dtypes.int64].pack(
+        times.shape[-1], row, *limits, job.method, job.outside, first, tile, tiles
+    )
+
+
+@cache
+def _bits(fill: Any, dtype: np.dtype) -> int:
+    """Bit pattern of one element; NaN, which equals nothing, is looked up as None."""
+    return int.from_bytes(np.asarray(math.nan if fill is None else fill, dtype).tobytes(), "little")
+
+
+def address(array: Any) -> int:
+    """Where an array lies, 0 for none."""
+    return 0 if array is None else array.data.ptr
+
+
+def tile_of(rows: int, steps: int, row_bytes: int) -> int:
+    """Targets a block serves: enough bytes to stream, yet enough blocks to fill the card (528 = 4 on each of 132)."""
+    tile = 32
+    while tile < TILE_MOST and tile * row_bytes < TILE_BYTES:
+        tile *= 2
+    while tile > 8 and rows * ((steps + tile - 1) // tile) < BLOCKS:
+        tile //= 2
+    return tile
+
+
+def threads_of(elements: int, stamps: int) -> int:
+    """Threads of a block that moves so many elements: small rows in small blocks, so that many run side by side."""
+    threads = 32
+    while threads < TILE and (threads * 4 < elements or threads * 16 < stamps):
+        threads *= 2
+    return threads
+
+
+def grid_of(blocks: int) -> tuple[int, int] | None:
+    """So many blocks, None for none."""
+    return (min(blocks, GRID), -(-blocks // GRID)) if blocks else None
+
+
+def shares_of(rows: int, longest: int) -> tuple[int, int]:
+    """Stamps of a share and shares of a row for check_rows: any of many packed rows might be the one that is long."""
+    shares = max(1, min(-(-longest // CHECKED), 4096 // max(rows, 1)))
+    return -(-longest // shares), shares
+
+
+def search(job: Job, targets: Any, rows: int, head: tuple[Any, ...]) -> Any:
+    """The struct of one stream for the kernels that check and find only: head is (status, faulty, valid, age)."""
+    status, faulty, valid, age = head
+    time, steps = targets.dtype, targets.shape[1]
+    row = steps if targets.shape[0] > 1 else 0
+    source = (0, job.times.data.ptr, address(job.lengths), address(job.offsets), 0)
+    work = struct.pack("10Q", status, address(faulty), targets.data.ptr, valid.data.ptr, age.data.ptr, *source)
+    work += _GOAL.pack(row, rows, steps, 1, 0, 1, faulty is not None, 0, 1, 0)
+    work += bytes(_LAYOUT.size) + _stream(job, time, 0, 1, steps)
+    return np.frombuffer(bytearray(work), np.dtype(f"V{len(work)}"))
