@@ -87,6 +87,11 @@ def hold(*scratch: Any) -> None:
         _held.append(scratch)
 
 
+def keep(*scratch: Any) -> None:
+    """Keep scratch memory of a call that is being captured."""
+    _held.append(scratch)
+
+
 def blocks(total: int, per_block: int) -> int:
     """Blocks that cover ``total`` items; kernels loop over the rest when the grid limit is met."""
     return max(1, min((total + per_block - 1) // per_block, 0x7FFFFFFF))

@@ -1,5 +1,6 @@
-"""Points of a call as kernels take them: structs passed by value, scratch memory, launches of ``voxel.cu``."""
+"""Points of a call as kernels take them: layouts packed by value, launches of ``voxel.cu``, whole-card launches."""
 
+from functools import cache
 from struct import Struct
 from typing import Any
 
@@ -13,6 +14,10 @@ from ._module import Macros, function
 THREADS = 256
 BLOCKS = 2048  # fills the largest GPU; with more points each thread takes several and dropped ones are summed up first
 
+# of grid.cuh and table.cuh
+GRID_THREADS = 448
+ALONE, CHUNK = 16, 512
+
 POINTS = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
 
 
@@ -24,16 +29,15 @@ def _macros(dtype: np.dtype) -> Macros:
 MACROS = {dtype: _macros(dtype) for dtype in POINTS}
 
 
-_CLOUD = Struct("8qQ6d4q")  # struct Cloud of voxel.cu
-_CLOUD_TYPE = np.dtype(f"V{_CLOUD.size}")
+CLOUD = Struct("8qQ6d4q")  # struct Cloud of cells.cuh
+EXTENT = 64  # where the address of the extents lies in it
+_CLOUD_TYPE = np.dtype(f"V{CLOUD.size}")
 
 
-_STRUCTS = {size: np.dtype([("words", np.int64, size)]) for size in (5,)}
-
-
-def struct(*words: int) -> np.ndarray:
-    """A struct of 64-bit words, passed by value."""
-    return np.array(words, np.int64).view(_STRUCTS[len(words)])
+@cache
+def resident(device: int) -> int:
+    """Blocks of a cooperative launch that the card holds at once: two of grid.cuh on each multiprocessor."""
+    return 2 * int(cupy.cuda.Device(device).attributes["MultiProcessorCount"])
 
 
 def flat(array: Any) -> tuple[Any, int, int, int]:
@@ -67,11 +71,11 @@ class Source:
         address = 0 if extent is None else extent.data.ptr
         wide = int(extent is not None and extent.dtype == dtypes.int64)
         per_cloud = points.shape[1]
-        packed = _CLOUD.pack(
+        self.packed = CLOUD.pack(
             inner, outer_stride, inner_stride, rows.total, rows.clouds, per_cloud, rows.mode, wide, address,
             *grid.origin, *grid.size, *(grid.shape or (0, 0, 0)), grid.clamp,
         )  # fmt: skip
-        self.cloud = np.frombuffer(packed, _CLOUD_TYPE)
+        self.cloud = np.frombuffer(self.packed, _CLOUD_TYPE)
         self.device = _launch.device_id(self.points)
         self.blocks = min(_launch.blocks(rows.total, THREADS), BLOCKS)
         self.macros = MACROS[points.dtype]

@@ -95,14 +95,8 @@ template <> struct Narrow<bf16> {
     static __device__ __forceinline__ bf16 from(double a) { return from(to_float(a)); }
 };
 
-// ---- how voxel.cu numbers cells, for group.cu to sort by: key = ((cloud * nx + x) * ny + y) * nz + z ----
-struct KeyPlan {
-    u32 box[6];            // of the cells of an unbounded cloud, as codes that grow: max x, y, z, then min x, y, z
-    i64 base[3];           // the cell with key 0
-    i64 extent[3];         // cells an axis
-    i64 limit;             // keys of real points are below it, every other point has it
-    i64 bits;              // needed to hold the limit
-    i64 found;             // voxels there are
-    i64 ended;             // place after the last real point in sorted order
-    i64 overflow;          // 1: more cells than a key can number
-};
+#define FULL 0xffffffffu
+
+__device__ __forceinline__ i64 divide(i64 a, i64 b) {  // a 64-bit division costs several times a 32-bit one
+    return ((u64)(a | b) >> 32) == 0 ? (i64)((u32)a / (u32)b) : a / b;
+}

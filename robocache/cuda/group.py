@@ -1,146 +1,173 @@
-"""Points of equal cells to voxel numbers: the launches of ``group.cu``, all on the device but for one optional sync."""
+"""Points to voxels: scratch memory and the one launch of ``group.cu``."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator, Sequence
+from struct import Struct
+from threading import get_ident
 from typing import Any
 
 import cupy
 import numpy as np
 
 from .._core.errors import DataError
-from . import _launch
+from . import _launch, reduce
 from ._module import Macros, function
-from ._points import BLOCKS, THREADS, Source, clear
+from ._points import ALONE, CHUNK, CLOUD, EXTENT, GRID_THREADS, MACROS, Source, resident
 
-TILE = 2048  # as in group.cu
-DIGITS = 256
-KEY_OVERFLOW = 5  # as in common.cuh
-PLAN = np.dtype(
-    [("box", np.uint32, 6), ("base", np.int64, 3), ("extent", np.int64, 3)]
-    + [(name, np.int64) for name in ("limit", "bits", "found", "ended", "overflow")]
-)  # struct KeyPlan of common.cuh
-FOUND = PLAN.fields["found"][1]  # type: ignore[index]
+KEY_OVERFLOW = 5  # of common.cuh
+PLAN = np.dtype([("arrived", np.uint32, 2), ("found", np.uint32), ("overflow", np.uint32), ("more", np.uint32, 12)])
+FIND, FILL, REDUCE = 1, 2, 4  # stages
 
-NARROW: Macros = (("INDEX_T", "u32"),)
-WIDE: Macros = (("INDEX_T", "u64"),)
+PLAN_ROOM = 256  # bytes
+MOST = 8  # cells a point that are counted one by one: of find.cuh
+KEPT, KEPT_BYTES = 64, 4 << 20  # threads and streams whose scratch memory is kept, and the most of each
+
+LEAST_ENTRIES = 1 << 16  # root of the trie even for few points: 2**21 cells, half a MiB
+LEAST_BLOCKS = 32  # to walk that root
+
+# struct Work of group.cu
+_CALL = Struct("11Q")
+_SETTINGS = Struct("4q10Q")
+_WORK_TYPE = np.dtype(f"V{_CALL.size + CLOUD.size + _SETTINGS.size + reduce.SIZE}")
+_NO_ROWS = (0,) * 5
+_NO_FEATURES = bytes(reduce.SIZE)
 
 
 def variants() -> Iterator[tuple[str, Macros]]:
     """Every compile variant that a call can ask for."""
-    yield "group", NARROW
-    yield "group", WIDE
+    for dtype, macros in MACROS.items():
+        yield "group", macros + reduce.MACROS[dtype]
 
 
-class _Sort:
-    """Buffers of one sort and the launches on them."""
+class Scratch:
+    """Scratch memory, and two plans in front of it: a launch leaves the one it does not use as zeros for the next."""
 
-    def __init__(self, device: int, total: int) -> None:
-        self.total, self.tiles = total, (total + TILE - 1) // TILE
-        self.device = device
-        self.macros = NARROW if total < 1 << 32 else WIDE
-        self.index_type = np.uint32 if self.macros is NARROW else np.uint64
-        self.held: list[Any] = []
-        self.keys = self.scratch((2, total), np.int64)
-        self.index = self.scratch((2, total), self.index_type)
-        self.plan = self.scratch(PLAN.itemsize, np.uint8, zero=True)
-        self.buffers = (self.keys[0], self.keys[1], self.index[0], self.index[1], self.plan)
+    __slots__ = ("_array", "_turn", "base", "size")
 
-    def scratch(self, size: int | tuple[int, ...], dtype: Any, zero: bool = False) -> Any:
-        array = (cupy.zeros if zero else cupy.empty)(size, dtype)
-        self.held.append(array)
-        return array
+    def __init__(self, size: int) -> None:
+        self.size, self._turn = size, 0
+        self._array = cupy.ndarray((size + 2 * PLAN_ROOM,), np.uint8)
+        self._array.data.memset_async(0, 2 * PLAN_ROOM)
+        self.base = self._array.data.ptr + 2 * PLAN_ROOM
 
-    def launch(self, name: str, blocks: int, *args: Any) -> None:
-        function(self.device, "group", name, self.macros)((blocks,), (THREADS,), args)
+    def plans(self) -> tuple[int, int]:
+        """Addresses of the plan of this call and of that of the next."""
+        start = self._array.data.ptr
+        return start + self._turn * PLAN_ROOM, start + (1 - self._turn) * PLAN_ROOM
 
-    def tiled(self, name: str, *args: Any) -> None:
-        self.launch(name, min(self.tiles, 0x7FFFFFFF), *args)
+    def turn(self) -> None:
+        """A launch with these plans is under way."""
+        self._turn = 1 - self._turn
 
-    def sort(self, bits: int) -> None:
-        """Order the keys; ``bits`` is known to be enough, the device may need fewer."""
-        a, b, _, _, plan = self.buffers
-        counts = self.scratch((DIGITS, self.tiles), self.index_type)
-        totals = self.scratch(DIGITS, np.int64)
-        for shift in range(0, bits, 8):
-            self.tiled("group_radix_count", a, b, plan, self.total, self.tiles, shift, counts)
-            self.launch("group_scan", DIGITS, counts, self.tiles, plan, shift, totals)
-            self.tiled("group_radix_scatter", *self.buffers, self.total, self.tiles, shift, counts, totals)
-
-    def scan(self, sums: Any) -> None:
-        """Counts a tile to counts before it; the sum goes to ``plan->found``."""
-        self.launch("group_scan", 1, sums, self.tiles, self.plan, 0, self.plan.data.ptr + FOUND)
+    def found(self, plan: int) -> int:
+        """Number of voxels; the one place where ``voxelize`` waits for the GPU. # synchronizes"""
+        at = plan - self._array.data.ptr
+        known = self._array[at : at + PLAN.itemsize].get().view(PLAN)[0]
+        if known["overflow"]:
+            raise DataError(_launch.MESSAGES[KEY_OVERFLOW])
+        return int(known["found"])
 
 
-def group(
-    points: Any, rows: Any, grid: Any, order: str, limit: int | None, empty: Callable[..., Any]
-) -> dict[str, Any]:
-    """See robocache.ops.voxel.voxelize."""
-    total = rows.total
-    dropped, inverse = clear(empty((rows.clouds,), np.int64)), empty((total,), np.int64)
-    if total == 0:
-        return _nothing(rows, limit or 0, dropped, inverse, empty)
-    status = _launch.status().pointer
-    source = Source(points, rows, grid)
-    work = _Sort(source.device, total)
-    bits = 63
-    if grid.shape is None:
-        source.launch("voxel_box", work.plan)
-    else:
-        bits = max(1, (rows.clouds * grid.shape[0] * grid.shape[1] * grid.shape[2]).bit_length())
-    source.launch("voxel_keys", work.plan, work.keys[0], dropped, int(limit is not None), status)
-    work.sort(bits)
-
-    flags, sums = work.scratch(total, np.uint8), work.scratch(work.tiles, work.index_type)
-    first = work.scratch(total, np.uint8, zero=True) if order == "first" else None
-    work.tiled("group_heads", *work.buffers, total, work.tiles, flags, first, sums)
-    work.scan(sums)
-    voxels = _found(work.plan) if limit is None else limit
-    starts_size = min(total, total if first is not None else voxels) + 1
-    starts = work.scratch(starts_size, work.index_type)
-    keep = total if first is not None else voxels
-    work.tiled(
-        "group_label", *work.buffers[2:], total, work.tiles, flags, sums, keep, starts_size, inverse, starts
-    )  # fmt: skip
-    rank = None
-    if first is not None:
-        rank = work.scratch(total, work.index_type)
-        work.tiled("group_count_flags", first, total, work.tiles, sums)
-        work.scan(sums)
-        work.tiled("group_rank", first, total, work.tiles, sums, inverse, rank)
-        work.launch("group_renumber", source.blocks, total, voxels, rank, inverse)
-    found = _outputs(rows, voxels, dropped, inverse, empty)
-    spread = max(voxels, rows.clouds + 1, total if rank is not None else 0)
-    a, b, _, _, plan = work.buffers
-    work.launch(
-        "group_rows", min(_launch.blocks(spread, THREADS), BLOCKS), a, b, plan, starts, rank, voxels, rows.clouds,
-        found["coords"], found["counts"], found["offsets"], found["kept"], found["found"], status,
-    )  # fmt: skip
-    _launch.hold(*work.held)
-    return found
+_kept: dict[tuple[int, int, int], Scratch] = {}
 
 
-def _found(plan: Any) -> int:
-    """Number of voxels; the one place where ``voxelize`` waits for the GPU. # synchronizes"""
-    known = plan.get().view(PLAN)[0]
-    if known["overflow"]:
-        raise DataError(_launch.MESSAGES[KEY_OVERFLOW])
-    return int(known["found"])
+class Group:
+    """Everything about voxels of calls of one layout, but for addresses.
 
+    ``at`` says where in the scratch memory, of ``size`` bytes, each array lies; ``more`` asks for room beyond what
+    grouping needs, in bytes.
+    """
 
-def _outputs(rows: Any, voxels: int, dropped: Any, inverse: Any, empty: Callable[..., Any]) -> dict[str, Any]:
-    return {
-        "coords": empty((voxels, 3), np.int32),
-        "counts": empty((voxels,), np.int32),
-        "offsets": empty((rows.clouds + 1,), np.int64),
-        "kept": empty((), np.int64),
-        "found": empty((), np.int64),
-        "dropped": dropped,
-        "inverse": inverse,
-    }
+    def __init__(
+        self, source: Source, rows: Any, grid: Any, order: str, reducer: reduce.Reduce, more: dict[str, int]
+    ) -> None:
+        total = rows.total
+        self._device = source.device
+        cells = rows.clouds * math.prod(grid.shape or (0,))
+        self._reduce, self._entries = reducer, max(4 * total, cells if cells <= MOST * total else 0, LEAST_ENTRIES)
+        self._fill = FILL | (REDUCE if reducer.sums_of(source.points.dtype) else 0)
+        self._last: tuple[Any, bytes, bytes] = (None, b"", b"")
+        blocks = (min(resident(source.device), max(_launch.blocks(total, GRID_THREADS), LEAST_BLOCKS)),)
+        self._shape = blocks, (GRID_THREADS,)
+        macros = source.macros + reduce.MACROS[source.points.dtype]
+        self._kernel = function(source.device, "group", "group", macros)
+        self._cloud, self._has_extent = source.packed, source.extent is not None
+        chunks = 2 * (total // CHUNK)
+        first = order == "first"
+        arrays = {
+            "partials": 8 * blocks[0], "rows": 4 * total, "table": 8 * self._entries,
+            "starts": 4 * (total + 1), "keys": 8 * total, "order": 4 * total, "shared": 4 * (total // (ALONE + 1)),
+            "chunks": 8 * chunks, "heavy": chunks * reducer.channels * reduce.HEAVY, "firsts": 4 * total * first,
+            "firsts_table": 8 * (total + 31) // 32 * first,
+        }  # fmt: skip
+        self.at: dict[str, int] = {}
+        self.size = 0
+        for name, nbytes in (arrays | more).items():
+            self.at[name] = self.size
+            self.size += -(-nbytes // 256) * 256
+        names = ("rows", "table", "partials", "starts", "keys", "order", "shared", "chunks")
+        self._scratch = [self.at[name] for name in names]
+        self._firsts = (self.at["firsts"], self.at["firsts_table"]) if first else None
+        self._reduced = [self.at[name] for name in ("starts", "order", "shared", "chunks", "heavy")]
 
+    def memory(self) -> "Scratch":
+        """Scratch memory of one call. Small ones are kept for the next call of the same thread on the same stream."""
+        stream = cupy.cuda.get_current_stream()
+        if stream.is_capturing():
+            scratch = Scratch(self.size)
+            _launch.keep(scratch)
+            return scratch
+        if self.size > KEPT_BYTES:
+            return Scratch(self.size)
+        key = (self._device, stream.ptr, get_ident())
+        kept = _kept.get(key)
+        if kept is None or kept.size < self.size:
+            if len(_kept) >= KEPT:
+                _kept.clear()
+            kept = _kept[key] = Scratch(self.size)
+        return kept
 
-def _nothing(rows: Any, voxels: int, dropped: Any, inverse: Any, empty: Callable[..., Any]) -> dict[str, Any]:
-    found = _outputs(rows, voxels, dropped, inverse, empty)
-    found["coords"].fill(-1)
-    for name in ("counts", "offsets", "kept", "found"):
-        clear(found[name])
-    return found
+    def find(
+        self, scratch: Scratch, plans: tuple[int, int], source: Sequence[int], fixed: Sequence[int], status: int
+    ) -> None:  # fmt: skip
+        """Only find the voxels: see ``fill``."""
+        self._launch(source, plans, fixed, _NO_ROWS, status, self._shared(scratch.base, 0, FIND)[0], _NO_FEATURES)
+        scratch.turn()
+
+    def fill(
+        self, scratch: Scratch, plans: tuple[int, int], source: Sequence[int], fixed: Sequence[int],
+        rest: Sequence[int], limit: int, found: bool, status: int, features: int, where: int, outs: Sequence[int],
+    ) -> None:  # fmt: skip
+        """Find the voxels if they are not ``found`` yet, and write all results.
+
+        Addresses, zero where there is none: ``source`` of points and extents, ``fixed`` of inverse and dropped,
+        ``rest`` of coords, counts, offsets, kept and found, ``outs`` of reduced features.
+        """
+        shared, reduced = self._shared(scratch.base, limit, self._fill if found else self._fill | FIND)
+        reduced = self._reduce.call(features, plans[0], where, outs) + reduced
+        self._launch(source, plans, fixed, rest, status, shared, reduced)
+        if not found:
+            scratch.turn()
+        if not self._fill & REDUCE and self._reduce.channels:
+            self._reduce.fire(reduced)
+
+    def _launch(
+        self, source: Sequence[int], plans: tuple[int, int], fixed: Sequence[int], rest: Sequence[int], status: int,
+        shared: bytes, reduced: bytes,
+    ) -> None:  # fmt: skip
+        if self._has_extent:
+            shared = shared[:EXTENT] + source[1].to_bytes(8, "little") + shared[EXTENT + 8 :]
+        packed = _CALL.pack(source[0], *plans, *fixed, *rest, status) + shared + reduced
+        self._kernel(*self._shape, (np.frombuffer(packed, _WORK_TYPE),), enable_cooperative_groups=True)
+
+    def _shared(self, base: int, limit: int, stages: int) -> tuple[bytes, bytes]:
+        key, group, reduced = self._last
+        if key != (base, limit, stages):
+            places = [base + at for at in self._scratch]
+            firsts = (0, 0) if self._firsts is None else (base + self._firsts[0], base + self._firsts[1])
+            deferred = stages & FIND and stages != FIND
+            settings = _SETTINGS.pack(self._entries, limit, stages, deferred, *places, *firsts)
+            group = self._cloud + settings
+            reduced = self._reduce.shared(limit, [base + at for at in self._reduced])
+            self._last = ((base, limit, stages), group, reduced)
+        return group, reduced

@@ -1,14 +1,13 @@
 """Voxels on the GPU: the two twins."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import cupy
 import numpy as np
 
 from . import _launch, group, reduce
 from ._module import Macros, function
-from ._points import BLOCKS, MACROS, THREADS, Source, clear
+from ._points import BLOCKS, MACROS, THREADS, Source, clear, flat
 
 
 def variants() -> Iterator[tuple[str, Macros]]:
@@ -33,54 +32,115 @@ def voxel_grid(
     status = _launch.begin()
     wanted = dict(zip(kinds, outs, strict=True))
     cells = grid.shape[0] * grid.shape[1] * grid.shape[2]
+    reduced = {kind: out for kind, out in wanted.items() if kind in reduce.KINDS}
     for kind in ("occupancy", "count", "density"):
         if kind in wanted:
             clear(wanted[kind])
     if dropped is not None:
         clear(dropped)
-    reduced = {kind: out for kind, out in wanted.items() if kind in reduce.KINDS}
-    counts, ids = wanted.get("count"), None
-    if counts is None and "density" in wanted and not reduced:
-        counts = wanted["density"]  # both are four bytes: counted and divided in place
-    if reduced:
-        ids = cupy.empty(rows.total, np.int64)
-        counts = cupy.zeros(rows.clouds * cells, np.int32) if counts is None else counts
-    if rows.total:
-        source = Source(points, rows, grid)
-        source.launch("voxel_dense", wanted.get("occupancy"), counts, ids, dropped, status)
+    source = Source(points, rows, grid) if rows.total else None
+    shared = dropped is None and rows.extent is None and len(kinds) == 1  # later calls can do the same
+    shared = shared and source is not None and source.points is points
+    counts = wanted.get("count", wanted.get("density"))  # both are four bytes: counted and divided in place
+    if source and (counts is not None or "occupancy" in wanted or not reduced):
+        source.launch("voxel_dense", wanted.get("occupancy"), counts, None if reduced else dropped, status)
         if "density" in wanted:
             blocks = min(_launch.blocks(rows.clouds * cells, THREADS), 8 * BLOCKS)
             kernel = function(source.device, "voxel", "voxel_density", source.macros)
             kernel((blocks,), (THREADS,), (counts, source.cloud, cells, wanted["density"]))
     if reduced:
-        reduce.reduce(
-            features, ids, counts, tuple(reduced), tuple(reduced.values()), cells if channels_first else 0, fill
-        )
-        _launch.hold(ids, counts)
+        flattened, *layout = flat(features)
+        shared = shared and flattened is features
+        dense = Dense(source, layout, features, rows, grid, cells if channels_first else 0, tuple(reduced), fill)
+        dense.run(_addresses(source), flattened.data.ptr, tuple(reduced.values()), _address(dropped), status)
     if strict:
         _launch.finish()  # synchronizes
         return None
-    return _replay(points, rows, grid, kinds) if dropped is None and rows.extent is None else None
-
-
-def _replay(points: Any, rows: Any, grid: Any, kinds: tuple[str, ...]) -> Callable[..., None] | None:
-    """How to fill one occupancy or count grid again from other points of the same layout: one clear, one launch."""
-    if kinds not in (("occupancy",), ("count",)) or not rows.total:
+    if not shared or source is None:
         return None
-    source = Source(points, rows, grid)
-    if source.points is not points:
-        return None  # the layout makes every call copy the points first
+    return dense.again if reduced else _replay(source, kinds)
+
+
+def _replay(source: Source, kinds: tuple[str, ...]) -> Callable[..., None] | None:
+    """How to fill one occupancy or count grid again from other points of the same layout: one clear, one launch."""
+    if kinds == ("density",):
+        return None
     kernel = function(source.device, "voxel", "voxel_dense", source.macros)
     shape, layout, occupancy = ((source.blocks,), (THREADS,)), source.cloud, kinds == ("occupancy",)
-    del source, rows  # nor may this keep the first call's points alive
+    del source  # nor may this keep the first call's points alive
 
-    def again(points: Any, out: Any) -> None:
+    def again(points: Any, features: Any, out: Any) -> None:
         status = _launch.begin()
         clear(out)
         wanted = (out, None) if occupancy else (None, out)
-        kernel(*shape, (points, layout, *wanted, None, None, status))
+        kernel(*shape, (points, layout, *wanted, None, status))
 
     return again
+
+
+class Dense:
+    """Everything about dense grids of reduced features of calls of one layout, but for addresses."""
+
+    def __init__(
+        self, source: Source | None, layout: Sequence[int], features: Any, rows: Any, grid: Any,
+        cells: int, kinds: tuple[str, ...], fill: tuple[float, int],
+    ) -> None:  # fmt: skip
+        device = _launch.device_id(features)
+        self._prefill = reduce.Prefill(device, features.dtype, kinds, fill)
+        self._total = rows.total
+        self._group = None
+        if source is not None:
+            reducer = reduce.Reduce(layout, features, kinds, cells, device)
+            more = {"inverse": 8 * rows.total}
+            self._group = group.Group(source, rows, grid, "sorted", reducer, more)
+
+    def run(self, source: Sequence[int], features: int, outs: Sequence[Any], dropped: int, status: int) -> None:
+        """Fill the grids ``outs``; the rest are addresses."""
+        self._prefill(outs)
+        work = self._group
+        if work is None:
+            return
+        scratch = work.memory()
+        fixed, addresses = (scratch.base + work.at["inverse"], dropped), [out.data.ptr for out in outs]
+        where, plans = scratch.base + work.at["keys"], scratch.plans()
+        work.fill(scratch, plans, source, fixed, (0,) * 5, self._total, False, status, features, where, addresses)
+
+    def again(self, points: Any, features: Any, out: Any) -> None:
+        """The same for another call of one reduction."""
+        status, start = _launch.begin(), points.data.ptr
+        self.run((start, 0), start if features is None else features.data.ptr, (out,), 0, status)
+
+
+class Set:
+    """Everything about the voxel sets of calls of one layout, but for addresses."""
+
+    def __init__(
+        self, source: Source, layout: Sequence[int], features: Any, rows: Any, grid: Any,
+        kinds: tuple[str, ...], order: str, limit: int | None,
+    ) -> None:  # fmt: skip
+        self.limit = limit
+        reducer = reduce.Reduce(layout, features, kinds, 0, source.device)
+        self._group = group.Group(source, rows, grid, order, reducer, {})
+
+    def run(
+        self, source: Sequence[int], features: int, fixed: Sequence[int], rest: Callable[[int], Sequence[int]]
+    ) -> None:
+        """Fill one set.
+
+        ``fixed``: addresses of inverse and dropped; ``rest`` makes room for a number of voxels and gives those of
+        coords, counts, offsets, kept, found and then of each reduction.
+        """
+        status = _launch.begin()
+        work, limit = self._group, self.limit
+        scratch = work.memory()
+        plans = scratch.plans()
+        if limit is None:
+            work.find(scratch, plans, source, fixed, status)
+            limit = scratch.found(plans[0])  # synchronizes
+        targets = rest(limit)
+        work.fill(
+            scratch, plans, source, fixed, targets[:5], limit, self.limit is None, status, features, 0, targets[5:]
+        )  # fmt: skip
 
 
 def voxelize(
@@ -96,11 +156,42 @@ def voxelize(
     strict: bool,
 ) -> dict[str, Any]:
     """See robocache.ops.voxel.voxelize."""
-    _launch.begin()
-    found = group.group(points, rows, grid, order, limit, empty)
-    counts, ids = found["counts"], found["inverse"]
-    outs = tuple(empty((counts.shape[0], features.shape[2]), dtype) for dtype in types)
-    reduce.reduce(features, ids, counts, kinds, outs, 0, (0.0, 0))
+    found: dict[str, Any] = {"inverse": empty((rows.total,), np.int64), "dropped": empty((rows.clouds,), np.int64)}
+
+    def rest(voxels: int) -> list[int]:
+        found["coords"], found["counts"] = empty((voxels, 3), np.int32), empty((voxels,), np.int32)
+        found["offsets"] = empty((rows.clouds + 1,), np.int64)
+        found["kept"], found["found"] = empty((), np.int64), empty((), np.int64)
+        found["features"] = tuple(empty((voxels, features.shape[2]), dtype) for dtype in types)
+        arrays = [found[name] for name in ("coords", "counts", "offsets", "kept", "found")]
+        return [array.data.ptr for array in (*arrays, *found["features"])]
+
+    if rows.total == 0:
+        _launch.begin()
+        rest(limit or 0)
+        _nothing(found)
+        return found
+    source = Source(points, rows, grid)
+    flattened, *layout = flat(features)
+    job = Set(source, layout, features, rows, grid, kinds, order, limit)
+    fixed = (found["inverse"].data.ptr, found["dropped"].data.ptr)
+    job.run(_addresses(source), flattened.data.ptr, fixed, rest)
+    if source.points is points and flattened is features and source.extent is rows.extent:
+        found["again"] = job
     if strict:
         _launch.finish()  # synchronizes
-    return {**found, "features": outs}
+    return found
+
+
+def _nothing(found: dict[str, Any]) -> None:
+    found["coords"].fill(-1)
+    for array in (*(found[name] for name in ("counts", "offsets", "kept", "found", "dropped")), *found["features"]):
+        clear(array)
+
+
+def _address(array: Any) -> int:
+    return 0 if array is None else int(array.data.ptr)
+
+
+def _addresses(source: Source | None) -> tuple[int, int]:
+    return (0, 0) if source is None else (source.points.data.ptr, _address(source.extent))

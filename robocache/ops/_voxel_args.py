@@ -33,6 +33,8 @@ def points_rows(points: Any, lengths: Any, offsets: Any) -> tuple[Any, Rows]:
     if points.shape[-1] < 3:
         raise ShapeError(f"points has shape {tuple(points.shape)}; the last axis must hold x, y, z and may hold more")
     total = points.shape[0] * (points.shape[1] if points.ndim == 3 else 1)
+    if total >= 1 << 31:
+        raise ShapeError(f"points holds {total} points; one call takes fewer than 2**31. Pass fewer clouds at a time")
     if lengths is not None and offsets is not None:
         raise ArgumentError("lengths and offsets exclude each other; lengths are for [B, N, C], offsets for [N, C]")
     if offsets is not None:

@@ -44,6 +44,40 @@ class Voxels:
     voxel_size: tuple[float, float, float] = field(repr=False)
     origin: tuple[float, float, float] = field(repr=False)
 
+    @classmethod
+    def later(cls, ndarray: Any, slabs: Any, names: Any, voxel_size: Any, origin: Any) -> "Voxels":
+        """Voxels whose arrays lie in slabs, (places by name, memory) each, and are built when they are first read."""
+        self = cls.__new__(cls)
+        self.__dict__.update(_slabs=(ndarray, slabs, names), voxel_size=voxel_size, origin=origin)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        slabs = self.__dict__.get("_slabs")
+        if slabs is None or name not in self.__dataclass_fields__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        names = slabs[2]
+        if name == "features":
+            built = [self._build(f"features{k}") for k in range(len(names) if names else 1)]
+            array = dict(zip(names, built, strict=True)) if names else built[0]
+        else:
+            array = self._build(name)
+        return self.__dict__.setdefault(name, array)
+
+    def _build(self, name: str) -> Any:
+        ndarray, slabs, _ = self.__dict__["_slabs"]
+        for specs, memory in slabs:
+            if name in specs:
+                shape, dtype, at = specs[name]
+                return ndarray(shape, dtype, memory + at)
+        raise AttributeError(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: every array built."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
     def centers(self) -> Any:
         """Centre of each voxel, float64 [M, 3]; NaN in rows that ``max_voxels`` padded."""
         call, (coords, counts) = interop.receive(coords=self.coords, counts=self.counts)
@@ -53,3 +87,24 @@ class Voxels:
                 middle = (coords[:, axis] + 0.5) * self.voxel_size[axis] + self.origin[axis]
                 centers[:, axis] = call.xp.where(counts > 0, middle, np.nan)
             return call.give(centers)
+
+
+def assembled(
+    call: Any, found: dict[str, Any], names: tuple[str, ...] | None, flat: bool, single: bool, lead: Any, grid: Any
+) -> Voxels:
+    """What a twin found, in the caller's framework: features by ``names`` if there are several, without their axis if
+    ``flat``; one count of dropped points for a ``single`` cloud; the voxels of points in their shape ``lead``.
+    """  # noqa: D205
+    outs = [call.give(out[:, 0] if flat else out) for out in found["features"]]
+    return Voxels(
+        coords=call.give(found["coords"]),
+        features=outs[0] if names is None else dict(zip(names, outs, strict=True)),
+        counts=call.give(found["counts"]),
+        inverse=call.give(found["inverse"].reshape(lead)),
+        offsets=call.give(found["offsets"]),
+        dropped=call.give(found["dropped"].reshape(()) if single else found["dropped"]),
+        num_voxels=call.give(found["kept"]),
+        found=call.give(found["found"]),
+        voxel_size=grid.size,
+        origin=grid.origin,
+    )

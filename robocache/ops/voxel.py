@@ -7,15 +7,15 @@ import numpy as np
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError
-from . import _replay
+from . import _replay, _replay_voxel
 from . import _voxel_args as args
 from . import _voxel_cells as cells
 from ._dispatch import twin
-from ._voxel_set import Voxels
+from ._voxel_set import Voxels, assembled
 
 __all__ = ["Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"]
 
-_known = _replay.Memory()
+_known_sets, _known_grids = _replay.Memory(), _replay.Memory()
 
 
 def voxelize(
@@ -118,6 +118,10 @@ def voxelize(
     array([1, 1, 0])
     """
     # Validate.
+    given_options = (voxel_size, bounds, origin, reduce, outside, order, max_voxels, check)
+    key = _replay.key((points, features, lengths, offsets), given_options)
+    if (replay := _known_sets.find(key)) is not None:
+        return replay(points, features, lengths, offsets)
     kinds = args.reductions(reduce, args.REDUCTIONS)
     args.options(outside, check)
     checks.choice("order", order, ("sorted", "first"))
@@ -143,21 +147,12 @@ def voxelize(
             args.refuse_dropped(found["dropped"])
 
         # Restore shape.
-        single = given.ndim == 2 and offsets is None
         flat = values is not None and values.ndim == given.ndim - 1
-        outs = [call.give(out[:, 0] if flat else out) for out in found["features"]]
-        return Voxels(
-            coords=call.give(found["coords"]),
-            features=outs[0] if isinstance(reduce, str) else dict(zip(kinds, outs, strict=True)),
-            counts=call.give(found["counts"]),
-            inverse=call.give(found["inverse"].reshape(given.shape[:-1])),
-            offsets=call.give(found["offsets"]),
-            dropped=call.give(found["dropped"].reshape(()) if single else found["dropped"]),
-            num_voxels=call.give(found["kept"]),
-            found=call.give(found["found"]),
-            voxel_size=grid.size,
-            origin=grid.origin,
-        )
+        names = None if isinstance(reduce, str) else kinds
+        voxels = assembled(call, found, names, flat, given.ndim == 2 and offsets is None, given.shape[:-1], grid)
+        if found.get("again") is not None and key is not None and outside != "raise" and check != "strict":
+            _known_sets.keep(key, _replay_voxel.Set(found["again"], found, voxels, flat))
+        return voxels
 
 
 def voxel_grid(
@@ -236,11 +231,11 @@ def voxel_grid(
     array([0.3, 0.9], dtype=float32)
     """
     # Validate.
-    plain = features is None and lengths is None and offsets is None and not return_dropped
-    options = (bounds, voxel_size, shape, reduce, outside, channels, check)
-    key = _replay.key((points, out), options) if plain else None
-    if (replay := _known.find(key)) is not None:
-        return replay(points, out)
+    plain = lengths is None and offsets is None and not return_dropped
+    options = (bounds, voxel_size, shape, reduce, outside, fill, channels, check)
+    key = _replay.key((points, features, out), options) if plain else None
+    if (replay := _known_grids.find(key)) is not None:
+        return replay(points, features, out)
     kinds = args.dense_options(reduce, outside, check, channels, bounds, voxel_size, shape)
     several = not isinstance(reduce, str)
     targets = args.targets(out, kinds, several)
@@ -268,7 +263,7 @@ def voxel_grid(
         if outside == "raise":
             args.refuse_dropped(dropped)
         if again is not None and key is not None and not several:
-            _known.keep(key, _replay.Dense(again, natives[0]))
+            _known_grids.keep(key, _replay_voxel.Dense(again, natives[0]))
 
         # Restore shape.
         results = tuple(targets.values()) if out is not None else tuple(call.give(array) for array in natives)
