@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._core.errors import RoboCacheError
-from . import demo, doctor, selftest
+from . import bench, demo, doctor, selftest
 
 COMMANDS = {
     "demo": (demo, "simulate a robot, align and voxelize what it records, and check the result against the truth"),
     "doctor": (doctor, "look at this machine: versions, CuPy, driver, compiler, caches; say what to do"),
     "selftest": (selftest, "run every operation here and compare with stored answers"),
+    "bench": (bench, "time the operations here beside a copy of the same bytes, and check what they give"),
 }
 
 

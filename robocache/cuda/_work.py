@@ -14,11 +14,11 @@ from .._core.jobs import Job
 from . import _launch
 from ._module import Macros, function
 
-STAGED = 4096  # longest row that is staged in shared memory and checked there
+STAGED = 2048  # longest row that is staged in shared memory and checked there
 GRID = 0x7FFFFFFF  # blocks along the first axis
 CHECKED = 2048  # stamps of a longer row that one block checks, unless there are many rows
 TILE = 256  # most threads in a block, and targets whose index it holds
-TILE_BYTES = 32768  # results a block should write, to be worth the staging
+TILE_BYTES = 65536  # results a block should write, to be worth the staging
 TILE_MOST = 1024
 BLOCKS = 528  # to fill the card: 4 on each of 132
 CAPACITIES = (1, 4, 16)  # streams a launch can carry; kernel arguments end at 4 KiB

@@ -12,10 +12,13 @@
 #include "stream.cuh"
 #include "locate.cuh"
 
+// Blocks of TILE threads an SM holds at least: as many as the registers allow without spilling.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-#define RESIDENT 3  // with the registers of 4 it would spill there
+#define RESIDENT 3
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+#define RESIDENT 5
 #else
-#define RESIDENT 4  // blocks of TILE threads an SM holds at least
+#define RESIDENT 4
 #endif
 
 extern "C" __global__ void __launch_bounds__(TILE, RESIDENT) trajectory_align(const __grid_constant__ Work goal) {
