@@ -3,10 +3,10 @@ PYTHON ?= python3
 CLANG_FORMAT = $(PYTHON) -c 'from clang_format import clang_format; clang_format()'
 CUDA_SOURCES = $(wildcard robocache/cuda/*.cu robocache/cuda/*.cuh)
 
-.PHONY: help install test lint type kernels format build clean ci bench gpu
+.PHONY: help install test lint type kernels format build clean ci bench bench-check gpu
 
 help:  ## list the verbs
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 install:  ## editable, with all that checking needs (add a CUDA extra yourself)
 	$(PYTHON) -m pip install -e '.[test,lint]'
@@ -39,8 +39,12 @@ clean:  ## what building and checking left behind
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find robocache tests benchmarks examples .ci -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
-bench:  ## time the CPU beside torch (install '.[interop]'); JSON in bench-results/
+bench:  ## time the CPU beside its peers (install '.[interop]'); JSON in bench-results/
 	$(PYTHON) -m benchmarks.bench_trajectory --backend cpu --out bench-results/trajectory_cpu.json
+	$(PYTHON) -m benchmarks.bench_voxel --backend cpu --out bench-results/voxel_cpu.json
+
+bench-check:  ## the performance gate: ratios and counts, never seconds
+	$(PYTHON) -m benchmarks.gate
 
 gpu:  ## on a GPU machine: suite, compute-sanitizer, timings; JSON and logs in bench-results/
 	bash .ci/gpu_run bench-results

@@ -1,194 +1,289 @@
-"""Linear resampling and fusion against torch on the same device, checked in the same run.
+"""Resampling and fusion beside their peers, checked in the same run.
 
 ``python3 -m benchmarks.bench_trajectory [--backend cpu|cuda] --out result.json``
 """
 
 import argparse
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 import robocache as rc
 
-from . import _timing, baselines
+from . import _results, _timing, baselines, bench_fusion
+from .alignment import Case, Problem, row_of
 
-# batch, source, target, features
-SHAPES = [
-    (1, 20, 15, 7),
-    (8, 100, 50, 14),
-    (4096, 50, 16, 6),
-    (1024, 100, 20, 588),
-    (1, 1_000_000, 100_000, 6),
-    (32, 500, 256, 256),
-    (64, 4096, 1024, 32),
-    (64, 1000, 500, 512),
-    (256, 2048, 2048, 64),
-    (256, 2048, 2048, 7),
-]
-TOLERANCE = {"float32": 2e-6, "float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-12}  # of the largest |value|
+ALL = ("torch", "torch.compile", "jax", "cupy")
+SMALL = 64 << 20  # bytes up to which the time of a call says something
+SHARE = {"float32": 0.95, "bfloat16": 0.92, "float16": 0.92}
 
-
-def make(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random walks at jittered 100 Hz, and sorted random targets inside."""
-    batch, source, target, features = shape
-    rng = np.random.default_rng(seed)
-    times = np.cumsum(rng.uniform(0.5, 1.5, (batch, source)), axis=1) * 0.01
-    targets = np.sort(rng.uniform(times[:, :1], times[:, -1:], (batch, target)), axis=1)
-    return rng.standard_normal((batch, source, features), np.float32), times, targets
+# The predecessor's shipped kernels, device time by graph, measured earlier on the same kind of GPU.
+PREDECESSOR = {
+    (32, 500, 256, 256): 26.2,
+    (64, 4096, 1024, 32): 36.0,
+    (256, 500, 250, 32): 27.4,
+    (64, 1000, 500, 512): 195.0,
+    (64, 4000, 2000, 1024): 1654.0,
+}
 
 
-def reference(values: np.ndarray, times: np.ndarray, targets: np.ndarray, rows: int = 8) -> np.ndarray:
-    """The first rows in float64 NumPy."""
-    out = []
-    for v, t, q in zip(values[:rows].astype(np.float64), times, targets, strict=False):
-        i = np.clip(np.searchsorted(t, q, side="right"), 1, len(t) - 1)
-        w = (q - t[i - 1]) / (t[i] - t[i - 1])
-        out.append(v[i - 1] + w[:, None] * (v[i] - v[i - 1]))
-    return np.stack(out)
-
-
-def check(result: Any, values: np.ndarray, times: np.ndarray, targets: np.ndarray, dtype: str) -> float:
-    """Largest error over the largest value; raises when it is too large."""
-    expected = reference(values, times, targets)
-    got = np.asarray(result[: len(expected)]).astype(np.float64)
-    error = float(np.abs(got - expected).max() / np.abs(expected).max())
-    if not error <= TOLERANCE[dtype]:
-        raise SystemExit(f"wrong result for {dtype} {values.shape}: error {error}")
-    return error
-
-
-def run_cuda(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
-    """Device and call time of RoboCache and torch on the GPU, and the copy that bounds both."""
-    import cupy
-    import ml_dtypes
-    import torch
-
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
-    batch, source, target, features = shape
-    nbytes = batch * (source + target) * features * np.dtype(kind).itemsize + batch * (source + target) * 8
-    count = _timing.rotation(nbytes) if nbytes < 2 << 30 else 2
-    values, times, targets = make(shape, 1)
-    values = values.astype(kind)
-    sets = []
-    for i in range(count):
-        v = cupy.asarray(values)
-        sets.append(
-            (
-                v,
-                cupy.asarray(times + i),
-                cupy.asarray(targets + i),
-                cupy.full((batch, target, features), cupy.nan, kind),
-            )
+def cuda_cases(quick: bool) -> list[Case]:
+    """Small ones for the call, the goals' large ones, odd widths, and the predecessor's shapes."""
+    call = (("call_us", 20.0), ("plan_call_us", 12.0))
+    cases = [
+        Case(1, 20, 15, 7, goal=call, peers=ALL),
+        Case(8, 100, 50, 14, goal=call, peers=ALL),
+        Case(8, 100, 50, 14, stamp="float64", goal=call),
+        Case(8, 100, 50, 14, method="previous", goal=call),
+    ]
+    if quick:
+        return [*cases, Case(32, 500, 256, 256, "bfloat16", peers=ALL)]
+    cases += [
+        Case(4096, 50, 16, 6, peers=("torch", "cupy")),
+        Case(1024, 100, 20, 588, "bfloat16"),
+        Case(1, 1_000_000, 100_000, 6, peers=("torch", "jax", "cupy")),
+        Case(64, 4096, 1024, 32, peers=ALL),
+        Case(64, 4096, 1024, 32, stamp="float64"),
+        Case(256, 2048, 2048, 64, peers=ALL, goal=(("share", 0.95),)),
+        Case(256, 2048, 2048, 64, "bfloat16", peers=("torch", "torch.compile")),
+        Case(256, 2048, 2048, 256, "bfloat16", peers=("torch", "torch.compile"), goal=(("share", 0.92),)),
+    ]
+    cases += [
+        Case(
+            *shape, "bfloat16", predecessor_us=took, goal=(("over_predecessor", 4.0),), peers=("torch", "torch.compile")
         )
-    calls = [lambda s=s: rc.resample_trajectories(*s[:3], out=s[3]) for s in sets]
-    row: dict[str, Any] = {"backend": "cuda", "shape": shape, "dtype": dtype, "bytes": nbytes}
-    row["device_us"] = _timing.cupy_graph_time(calls)
-    row["error"] = check(
-        sets[-1][3].astype(cupy.float32).get(), values.astype(np.float32), times + count - 1, targets + count - 1, dtype
-    )
-    unchecked = [lambda s=s: rc.resample_trajectories(*s[:3], out=s[3], check="none") for s in sets]
-    row["device_unchecked_us"] = _timing.cupy_graph_time(unchecked)
-    if nbytes < 64 << 20:
-        v, t, q, out = sets[0]
-        wait = cupy.cuda.Device().synchronize
-        row["call_us"] = _timing.call_time(lambda: rc.resample_trajectories(v, t, q), wait)
-        row["call_out_us"] = _timing.call_time(lambda: rc.resample_trajectories(v, t, q, out=out), wait)
-        row["call_valid_us"] = _timing.call_time(lambda: rc.resample_trajectories(v, t, q, return_valid=True), wait)
-    tensors = [tuple(torch.from_dlpack(a) for a in s[:3]) for s in sets]
-    peers = [lambda s=s: baselines.torch_linear(*s) for s in tensors[: max(4, min(count, (8 << 30) // nbytes))]]
-    row["torch_device_us"] = _timing.torch_graph_time(peers)
-    row["torch_error"] = float(
-        np.abs(
-            baselines.torch_linear(*tensors[0])[:8].float().cpu().numpy()
-            - reference(values.astype(np.float32), times, targets)
-        ).max()
-    )
-    if nbytes < 64 << 20:
-        row["torch_call_us"] = _timing.call_time(peers[0], torch.cuda.synchronize)
-    half = nbytes // 2
-    copies = [(cupy.empty(half, np.uint8), cupy.empty(half, np.uint8)) for _ in range(count)]
-    row["copy_us"] = _timing.cupy_graph_time(
-        [
-            lambda c=c: cupy.cuda.runtime.memcpyAsync(
-                c[0].data.ptr, c[1].data.ptr, half, 3, cupy.cuda.get_current_stream().ptr
-            )
-            for c in copies
-        ]
-    )
-    row["share_of_copy"] = row["copy_us"]["median"] / row["device_us"]["median"]
-    row["over_torch"] = row["torch_device_us"]["median"] / row["device_us"]["median"]
-    return row
+        for shape, took in PREDECESSOR.items()
+    ]
+    for dtype, share in SHARE.items():
+        for method in ("linear", "nearest", "previous"):
+            cases.append(Case(256, 2048, 2048, 128, dtype, method, "clock", goal=(("share", share),)))
+        cases.append(Case(256, 2048, 2048, 128, dtype, goal=(("share", share),)))
+    cases += [Case(256, 2048, 2048, 128, method=m, goal=(("share", 0.95),)) for m in ("nearest", "previous")]
+    odd = [(2048, 7, "float32"), (2048, 7, "bfloat16"), (2048, 14, "bfloat16"), (128, 588, "bfloat16")]
+    cases += [Case(b, 2048, 2048, d, dtype, distribution="clock", goal=(("share", 0.75),)) for b, d, dtype in odd]
+    return cases
 
 
-def run_cpu(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
-    """Wall time of RoboCache and torch on the CPU."""
-    import ml_dtypes
-    import torch
+def cpu_cases(quick: bool) -> list[Case]:
+    """What fits a CPU run of a minute or two."""
+    small = (("wall_us", 10.0),)
+    large = (("share", 0.87), ("over_torch", 3.0), ("over_scipy", 12.0), ("over_numpy", 50.0))
+    host = ("torch", "jax", "scipy", "numpy")
+    cases = [
+        Case(1, 20, 15, 7, peers=host, goal=small),
+        Case(8, 100, 50, 14, peers=host, goal=small),
+        Case(8, 100, 50, 14, "bfloat16", goal=small),
+    ]
+    if quick:
+        return cases
+    return [
+        *cases,
+        Case(4096, 50, 16, 6, peers=("torch", "jax")),
+        Case(1024, 100, 20, 588, goal=large[:2]),
+        Case(1, 1_000_000, 100_000, 6, peers=host),
+        Case(32, 500, 256, 256, peers=host, goal=large),
+        Case(32, 500, 256, 256, "bfloat16"),
+        Case(64, 4096, 1024, 32, peers=host, goal=large),
+        Case(64, 4096, 1024, 32, method="previous", goal=large[:2]),
+        Case(256, 2048, 2048, 64, distribution="clock", goal=large[:2]),
+    ]
 
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
-    values, times, targets = make(shape, 1)
-    native = values.astype(kind)
-    out = np.full((shape[0], shape[2], shape[3]), np.nan, kind)
-    row: dict[str, Any] = {"backend": "cpu", "shape": shape, "dtype": dtype}
-    timer = _timing.call_time if native.nbytes < 1 << 18 else _timing.wall_time  # small ones many at a time
-    row["wall_us"] = timer(lambda: rc.resample_trajectories(native, times, targets, out=out))
-    row["wall_fresh_us"] = timer(lambda: rc.resample_trajectories(native, times, targets))
-    row["error"] = check(out.astype(np.float32), native.astype(np.float32), times, targets, dtype)
-    tensors = [torch.from_numpy(values).to(getattr(torch, dtype)), torch.from_numpy(times), torch.from_numpy(targets)]
-    row["torch_wall_us"] = timer(lambda: baselines.torch_linear(*tensors))
-    row["over_torch"] = row["torch_wall_us"]["median"] / row["wall_us"]["median"]
-    row["over_torch_fresh"] = row["torch_wall_us"]["median"] / row["wall_fresh_us"]["median"]
-    return row
 
-
-def run_fuse_call() -> dict[str, Any]:
-    """Host time of fusing three small streams on the GPU."""
+def run_cuda(case: Case) -> dict[str, Any]:
+    """One row on the GPU."""
     import cupy
 
-    rng = np.random.default_rng(2)
-    streams = {}
-    for name, count, width in (("camera", 30, 512), ("joints", 100, 64), ("force", 200, 12)):
-        times = np.sort(rng.integers(0, 10**9, (4, count)), axis=1)
-        streams[name] = rc.Stream(cupy.asarray(rng.standard_normal((4, count, width), np.float32)), cupy.asarray(times))
-    clock = cupy.asarray(np.linspace(0, 10**9, 50).astype(np.int64))
-    wait = cupy.cuda.Device().synchronize
-    return {
-        "op": "fuse_multimodal",
-        "streams": 3,
-        "call_us": _timing.call_time(lambda: rc.fuse_multimodal(streams, clock), wait),
+    problem = Problem(case)
+    row, count = row_of(case, problem, "cuda"), _timing.rotation(case.whole)
+    sets = [(problem.values(cupy, i), *problem.times_as(cupy, i)) for i in range(count)]
+    outs = [cupy.empty((case.batch, case.targets, case.features), problem.kind) for _ in sets]
+    how = {"method": case.method}
+    calls = [lambda s=s, o=o: rc.resample_trajectories(*s, out=o, **how) for s, o in zip(sets, outs, strict=True)]
+    row["device_us"], _ = _timing.device_time(calls)
+    checked = range(count) if case.whole < SMALL else (0, count - 1)
+    row["error"] = max(problem.judge(cupy, sets[i][0], outs[i]) for i in checked)
+    row["checked_sets"], row["sets"] = len(set(checked)), count
+    bare = [lambda s=s, o=o: rc.resample_trajectories(*s, out=o, check="none", **how) for s, o in zip(sets, outs)]
+    row["device_unchecked_us"], _ = _timing.device_time(bare)
+    if case.whole < SMALL:
+        wait = cupy.cuda.Device().synchronize
+        row["call_us"] = _timing.call_time(lambda: rc.resample_trajectories(*sets[0], **how), wait)
+        row["call_out_us"] = _timing.call_time(calls[0], wait)
+        row["call_valid_us"] = _timing.call_time(
+            lambda: rc.resample_trajectories(*sets[0], return_valid=True, **how), wait
+        )
+    plan(row, problem, sets, outs, cupy)
+    row["copy_us"] = _timing.copy_time(problem.needed)
+    row["copy_whole_us"] = _timing.copy_time(case.whole)
+    row["share"] = _timing.ratio(row["copy_us"], row["device_us"])
+    row["share_whole"] = _timing.ratio(row["copy_whole_us"], row["device_us"])
+    row["peers"] = cuda_peers(case, problem, sets, row["device_us"]["median"])
+    return row
+
+
+def plan(row: dict[str, Any], problem: Problem, sets: list[Any], outs: list[Any], xp: Any) -> None:
+    """The same through ``rc.Plan``, where there is one: indices found before the clock starts."""
+    if not hasattr(rc, "Plan"):
+        row["plan"] = {"absent": "this version has no rc.Plan"}
+        return
+    try:
+        plans = [rc.Plan(times, goals, method=problem.case.method) for _, times, goals in sets]
+        calls = [lambda p=p, s=s, o=o: p.apply(s[0], out=o) for p, s, o in zip(plans, sets, outs, strict=True)]
+        took, _ = _timing.device_time(calls)
+        row["plan"] = {"device_us": took, "error": problem.judge(xp, sets[0][0], outs[0])}
+        if problem.case.whole < SMALL:
+            row["plan_call_us"] = _timing.call_time(calls[0], xp.cuda.Device().synchronize)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        row["plan"] = {"absent": f"failed: {_results.reason(error)}"}
+
+
+def cuda_peers(case: Case, problem: Problem, sets: list[Any], took: float) -> dict[str, Any]:
+    """Every peer of this row, on the same inputs."""
+    import cupy
+
+    few = sets[: max(1, min(len(sets), (8 << 30) // case.whole))]
+
+    def tensors() -> list[Any]:
+        import torch
+
+        return [tuple(torch.from_dlpack(array) for array in s) for s in few]
+
+    def eager() -> dict[str, Any]:
+        given = tensors()
+        took, first = _timing.torch_graph_time(
+            [lambda s=s: baselines.torch_resample(*s, case.method) for s in given], 1 if case.whole > SMALL else 8
+        )
+        peer = {"device_us": took, "by": "graph", "error": problem.deviation(cupy, few[0][0], cupy.from_dlpack(first))}
+        if case.whole < SMALL:
+            import torch
+
+            peer["call_us"] = _timing.call_time(
+                lambda: baselines.torch_resample(*given[0], case.method), torch.cuda.synchronize
+            )
+        return peer
+
+    def by_cupy() -> dict[str, Any]:
+        result = baselines.cupy_linear(*few[0])
+        return {
+            "device_us": _timing.event_time([lambda s=s: baselines.cupy_linear(*s) for s in few]),
+            "by": "events",
+            "error": problem.deviation(cupy, few[0][0], result),
+        }
+
+    measures = {
+        "torch": ("torch", eager),
+        "torch.compile": ("torch", lambda: baselines.torch_compiled(tensors())),
+        "jax": ("jax", lambda: baselines.jax_time(few, baselines.jax_linear(), took)),
+        "cupy": ("cupy", by_cupy),
     }
+    peers = {}
+    for name, (package, measure) in measures.items():
+        peers[name] = baselines.attempt(package, measure) if name in case.peers else baselines.absent("not tried here")
+        _timing.free()
+    return peers
+
+
+def run_cpu(case: Case) -> dict[str, Any]:
+    """One row on the CPU: RoboCache and memcpy in turn, then the peers."""
+    problem = Problem(case)
+    row = row_of(case, problem, "cpu")
+    values, (times, goals) = problem.values(np, 0), problem.times_as(np)
+    out = np.empty((case.batch, case.targets, case.features), values.dtype)
+    _timing.poison(out)
+    copy = _timing.HostCopy(problem.needed)
+    how = {"method": case.method}
+    functions = {
+        "out": lambda: rc.resample_trajectories(values, times, goals, out=out, **how),
+        "fresh": lambda: rc.resample_trajectories(values, times, goals, **how),
+        "alone": copy.alone,
+        "together": copy.together,
+    }
+    peers: dict[str, Any] = dict.fromkeys(("torch", "jax", "scipy", "numpy"), baselines.absent("not tried here"))
+    if hasattr(rc, "Plan"):
+        found, planned = rc.Plan(times, goals, **how), np.empty_like(out)
+        functions["plan"] = lambda: found.apply(values, out=planned)
+    took = _timing.wall_times(functions)
+    row["wall_us"], row["wall_fresh_us"] = took["out"], took["fresh"]
+    if hasattr(rc, "Plan"):
+        row["plan"] = {"wall_us": took["plan"], "error": problem.judge(np, values, planned)}
+    row["copy_us"] = min(took["alone"], took["together"], key=lambda t: t["median"])
+    row["copy_threads"], row["threads"] = 1 if row["copy_us"] is took["alone"] else copy.threads, copy.threads
+    row["share"] = _timing.ratio(row["copy_us"], row["wall_us"])
+    row["error"] = problem.judge(np, values, out)
+    three = (values, times, goals)
+    if "torch" in case.peers:
+        peers["torch"] = baselines.attempt("torch", lambda: torch_on_host(three, problem))
+    if "scipy" in case.peers:
+        peers["scipy"] = host_peer("scipy", baselines.scipy_linear, three, problem)
+    if "numpy" in case.peers:
+        peers["numpy"] = host_peer("numpy", baselines.numpy_linear, three, problem)
+    if "jax" in case.peers:
+        peers["jax"] = baselines.attempt("jax", lambda: jax_on_host(three, row["wall_us"]["median"]))
+    row["peers"] = peers
+    return row
+
+
+def torch_on_host(given: Any, problem: Problem) -> dict[str, Any]:
+    """Torch, after our own calls: its threads spin on for a while, which costs whoever comes next."""
+    tensors, method = [as_torch(array) for array in given], problem.case.method
+    return {"wall_us": _timing.wall_time(lambda: baselines.torch_resample(*tensors, method), runs=7)}
+
+
+def as_torch(array: np.ndarray) -> Any:
+    """Tensor on the same memory."""
+    import torch
+
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def host_peer(package: str, function: Any, given: Any, problem: Problem) -> dict[str, Any]:
+    """A peer that only knows the CPU."""
+
+    def measure() -> dict[str, Any]:
+        error = problem.deviation(np, given[0], function(*given))
+        return {"wall_us": _timing.wall_time(lambda: function(*given), runs=3), "error": error}
+
+    return baselines.attempt(package, measure)
+
+
+def jax_on_host(given: Any, least: float) -> dict[str, Any]:
+    """JAX where its own default device is the CPU; on a GPU machine it would answer for the GPU."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return baselines.absent("JAX runs on the GPU here")
+    peer = baselines.jax_time([given], baselines.jax_linear(), least)
+    return {"wall_us": peer["device_us"], "by": peer["by"]}
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--dtypes", default="float32,bfloat16,float16")
-    parser.add_argument("--largest", type=int, default=1 << 40, help="skip shapes that move more bytes")
+    parser.add_argument("--quick", action="store_true", help="a few small rows")
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    rows = []
-    for dtype in options.dtypes.split(","):
-        for shape in SHAPES:
-            if 4 * shape[0] * (shape[1] + shape[2]) * shape[3] > options.largest:
-                continue
-            row = (run_cuda if options.backend == "cuda" else run_cpu)(shape, dtype)
-            rows.append(row)
-            print(
-                dtype,
-                shape,
-                {
-                    k: round(v["median"] if isinstance(v, dict) else v, 4)
-                    for k, v in row.items()
-                    if k not in ("backend", "shape", "dtype")
-                },
-                flush=True,
-            )
-    extra = {}
-    if options.backend == "cuda":
-        extra["fuse_call"] = run_fuse_call()
-        print(extra)
-    _timing.write(options.out, rows, **extra)
+    _results.require_commit()
+    cases = (cuda_cases if options.backend == "cuda" else cpu_cases)(options.quick)
+    run = run_cuda if options.backend == "cuda" else run_cpu
+    seeded = [replace(case, seed=options.seed + 10_000 * number) for number, case in enumerate(cases)]
+    todo = [partial(tidy, run, case) for case in seeded]
+    more = bench_fusion.rows(options.backend, options.quick, options.seed)
+    _results.finish(options.out, "trajectory", chain(todo, more), seed=options.seed)
+
+
+def tidy(run: Any, case: Case) -> dict[str, Any]:
+    """One row, and memory given back."""
+    try:
+        return run(case)
+    finally:
+        _timing.free()
 
 
 if __name__ == "__main__":

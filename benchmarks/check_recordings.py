@@ -14,7 +14,7 @@ import numpy as np
 
 import robocache as rc
 
-from . import _timing
+from . import _results
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 import align_real_log
@@ -102,7 +102,7 @@ def main() -> int:
     rows += [check_scan(options.folder / scan, 0.2, cupy) for scan in SCANS if scan not in absent]
     for row in rows:
         print(row)
-    _timing.write(options.out, rows, absent=sorted(absent))
+    _results.write(options.out, "recordings", rows, absent=sorted(absent))
     return int(any(row.get("ok") is False or row.get("gpu_equals_cpu") is False for row in rows))
 
 

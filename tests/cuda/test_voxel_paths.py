@@ -1,4 +1,4 @@
-"""Every way the GPU kernels can go: cells counted one by one, tries of any depth, voxels of very many points, replays."""
+"""Every way the GPU kernels can go: cells counted one by one, tries of any depth, crowded voxels, replays."""
 
 import copy
 import pickle
