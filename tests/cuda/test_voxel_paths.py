@@ -138,7 +138,7 @@ def test_threads_and_streams(cupy):
                     assert bits(got.coords[:count].get()) == bits(want[index].coords)
                     assert bits(got.features[:count].get()) == bits(want[index].features)
                     assert bits(got.inverse.get()) == bits(want[index].inverse)
-        except BaseException as fault:
+        except BaseException as fault:  # noqa: BLE001
             faults.append(fault)
 
     streams = [shared if index % 2 else cupy.cuda.Stream(non_blocking=True) for index in range(8)]
