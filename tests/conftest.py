@@ -70,6 +70,20 @@ def cuda_or_reason() -> Any:
 CUDA = cuda_or_reason()
 
 
+def use_one_block() -> None:
+    """Cooperative launches of one block, whose threads race just as those of many do, but which never spins.
+
+    Racecheck looks at the shared memory of one block at a time, and blocks that spin under it take minutes.
+    """
+    from robocache.cuda import group, reduce
+
+    group.resident = reduce.resident = lambda device: 1
+
+
+if os.environ.get("ROBOCACHE_ONE_BLOCK") == "1" and not isinstance(CUDA, str):
+    use_one_block()
+
+
 def require_cuda() -> Any:
     """CuPy, or a skip; a failure where ROBOCACHE_REQUIRE_CUDA=1."""
     if isinstance(CUDA, str):
