@@ -3,7 +3,12 @@
 
 #define NONE 0xffffffffu
 #define MOST 8ll           // cells a point that are counted one by one
-#define BATCH (sizeof(ACC_T) == 4 ? 4 : 2)  // points a thread has under way at once
+// Points a thread has under way at once; with more it would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#define BATCH (sizeof(ACC_T) == 4 ? 3 : 2)
+#else
+#define BATCH (sizeof(ACC_T) == 4 ? 4 : 2)
+#endif
 
 struct GroupCall {         // addresses of one call, packed by Group.fill in group.py; null: not wanted
     const POINT_T* points;
