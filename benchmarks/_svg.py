@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field
 from html import escape
 
-COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8d5a97", "#e08e0b", "#3d3d3d", "#00a6a6", "#a05c2c")
-WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 200, 40, 55
+COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8d5a97", "#e08e0b", "#3d3d3d", "#00a6a6", "#a05c2c", "#c77dff", "#7a9e00")
+WIDTH, HEIGHT = 790, 420
+LEFT, RIGHT, TOP, BOTTOM = 70, 230, 40, 55
 
 
 @dataclass
@@ -37,8 +37,11 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Values to mark, and what to write there."""
         if not self.log:
-            return [(self.low + (self.high - self.low) * k / 6, f"{self.low + (self.high - self.low) * k / 6:.2g}")
-                    for k in range(7)]  # fmt: skip
+            rough = (self.high - self.low) / 6
+            unit = 10.0 ** math.floor(math.log10(rough))
+            step = next(unit * k for k in (1, 2, 5, 10) if unit * k >= rough)
+            first, last = math.ceil(self.low / step), math.floor(self.high / step + 1e-9)
+            return [(k * step, f"{k * step:.4g}") for k in range(first, last + 1)]
         first, last = round(math.log10(self.low)), round(math.log10(self.high))
         return [(10.0**k, _short(10.0**k)) for k in range(first, last + 1)]
 

@@ -166,10 +166,3 @@ def narrow_into(out: Any, exact: Any) -> None:
     """Round a widened result once (16-bit types by way of float32, as on the GPU)."""
     with np.errstate(over="ignore"):
         out[...] = exact.astype(np.float32) if out.dtype in dtypes.HALF else exact
-
-
-def blender(job: Job, valid: Any, column: int) -> Any:
-    """A function that writes the results of items [start, stop) given their index and weight; NaN clears ``valid``."""
-    from .trajectory import _some
-
-    return lambda start, stop, index, weight: _some(job, None, valid, None, column, False, start, stop, index, weight)

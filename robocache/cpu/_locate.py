@@ -269,15 +269,3 @@ def locator(stamp: Any) -> Any:
                 call(words[BLEND], item, to, weigh, args)
 
     return locate
-
-
-def located(job: Any, targets: Any, valid: Any, age: Any, column: int, check: bool) -> tuple[tuple[Any, ...], ...]:
-    """Arguments of ``locate`` for a job: those before ``index`` and those after ``weight``."""
-    return (job, targets, valid, age, column, check), ()
-
-
-def locate(start: int, stop: int, *given: Any) -> None:
-    """Bracket the targets of some items; index and weight hold one item a row, beginning with ``start``."""
-    from .trajectory import _some
-
-    _some(*(*given[:-2], start, stop, *given[-2:]))

@@ -100,7 +100,8 @@ def voxelize(
     With it, voxels past the limit are left out, with inverse -1: a DataWarning on the CPU, a fault reported by the
     next call (or by ``check="strict"``) on the GPU. On a GPU wrong extents are reported in the same way, and never
     read past the array. Empty clouds and no points at all give empty arrays. Broadcast and strided points are fine.
-    A captured call keeps its scratch memory for the life of the process; keep the result as long as the graph.
+    A captured call keeps its scratch memory for the life of the process; keep the result as long as the graph. Scratch
+    memory up to 4 MiB is kept for each thread and stream. A call takes fewer than 2**31 points.
 
     Examples
     --------

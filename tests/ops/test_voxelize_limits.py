@@ -131,3 +131,10 @@ def test_bad_arguments(backend, options, error, message):
     arrays = ("points", "features", "lengths", "offsets")
     with pytest.raises(error, match=message):
         voxelize(**{k: backend.to(v) if k in arrays else v for k, v in arguments.items()})
+
+
+def test_more_points_than_a_call_takes(backend):
+    point = backend.to(np.zeros((1, 3), np.float32))
+    many = backend.xp.broadcast_to(point, (1 << 31, 3))
+    with pytest.raises(errors.ShapeError, match=r"2147483648 points; one call takes fewer than 2\*\*31"):
+        voxelize(many)
