@@ -84,7 +84,7 @@ _held: list[tuple[Any, ...]] = []
 def hold(*scratch: Any) -> None:
     """Keep scratch memory for good if the call is being captured: the graph goes on using it at every replay."""
     if cupy.cuda.get_current_stream().is_capturing():
-        _held.append(scratch)
+        keep(*scratch)
 
 
 def keep(*scratch: Any) -> None:

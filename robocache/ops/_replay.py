@@ -198,21 +198,3 @@ class HostResample:
         if valid is None and age is None:
             return result
         return tuple(a if a is result else a.reshape(self._lead) for a in (result, valid, age) if a is not None)
-
-
-class Dense:
-    """The same for a grid of occupancy or counts."""
-
-    def __init__(self, again: Any, result: Any) -> None:
-        self._again = again
-        self._allocate = sys.modules["cupy"].ndarray
-        self._result = (result.shape, result.dtype)
-
-    def __call__(self, points: Any, out: Any) -> Any:
-        result = out
-        if out is None:
-            result = self._allocate(*self._result)
-        else:
-            apart("out", out, {"points": points}, sys.modules["cupy"])
-        self._again(points, result)
-        return result
