@@ -1,0 +1,33 @@
+"""Numbers that Python and CUDA both hold: scratch memory is sized by the one and used by the other."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
+
+
+@pytest.mark.parametrize(
+    ("name", "python", "header", "macro"),
+    [
+        ("GRID_THREADS", "_points.py", "grid.cuh", "THREADS"),
+        ("ALONE", "_points.py", "table.cuh", "ALONE"),
+        ("CHUNK", "_points.py", "table.cuh", "CHUNK"),
+        ("MOST", "group.py", "find.cuh", "MOST"),
+    ],
+)
+def test_python_and_cuda_agree(name, python, header, macro):
+    space: dict[str, object] = {}
+    for line in (CUDA / python).read_text("utf-8").splitlines():
+        if re.match(rf"[A-Z_, ]*\b{name}\b[A-Z_, ]* = [\d, ]+(\s*#.*)?$", line):
+            exec(line, space)
+    found = re.search(rf"#define {macro} (\d+)", (CUDA / header).read_text("utf-8"))
+    assert found is not None
+    assert space[name] == int(found[1])
+
+
+def test_the_warps_of_a_block():
+    text = (CUDA / "grid.cuh").read_text("utf-8")
+    threads, warps = (int(re.search(rf"#define {name} (\d+)", text)[1]) for name in ("THREADS", "WARPS"))
+    assert threads == 32 * warps
