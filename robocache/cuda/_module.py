@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 import cupy
+from cupy.cuda import driver
 
 Macros = tuple[tuple[str, str], ...]
 
@@ -50,5 +51,15 @@ def function(device: int, topic: str, name: str, macros: Macros = ()) -> Any:
     key = (device, topic, name, macros)
     found = _functions.get(key)
     if found is None:
-        found = _functions[key] = _module(topic, macros).get_function(name).kernel  # the Function of this device
+        found = _module(topic, macros).get_function(name).kernel  # the Function of this device
+        mine = driver.funcGetAttribute(driver.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, found.ptr)
+        limit = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        driver.funcSetAttribute(found.ptr, limit, shared_memory(device) - mine)
+        _functions[key] = found
     return found
+
+
+@cache
+def shared_memory(device: int) -> int:
+    """Bytes of shared memory that one block may take on a device, its kernel's own variables included."""
+    return int(cupy.cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"])

@@ -12,15 +12,17 @@ import numpy as np
 from .._core import dtypes
 from .._core.jobs import Job
 from . import _launch
-from ._module import Macros, function
+from ._module import Macros, function, shared_memory
 
-STAGED = 2048  # longest row that is staged in shared memory and checked there
+STAGED = 4096  # longest row that is staged in shared memory and checked there
 GRID = 0x7FFFFFFF  # blocks along the first axis
 CHECKED = 2048  # stamps of a longer row that one block checks, unless there are many rows
-TILE = 256  # most threads in a block, and targets whose index it holds
-TILE_BYTES = 65536  # results a block should write, to be worth the staging
-TILE_MOST = 1024
-BLOCKS = 528  # to fill the card: 4 on each of 132
+THREADS = 256  # in a block of the kernels that only check and find
+TILE = 512  # most threads in a block that streams features, and targets whose index it holds
+TILE_BYTES = 131072  # results a block should write, to be worth the staging
+TILE_MOST = 4096
+BLOCKS = 264  # to fill the card: 2 on each of 132
+HELD = 65536  # most bytes of a row's samples that are staged beside its stamps, where features are few
 CAPACITIES = (1, 4, 16)  # streams a launch can carry; kernel arguments end at 4 KiB
 
 KIND = {name: i for i, name in enumerate("f16 bf16 float double i8 u8 i16 u16 i32 u32 i64 u64".split())}
@@ -28,7 +30,7 @@ KINDS = {dtype: KIND[name] for dtype, name in dtypes.CUDA_NAME.items()} | {dtype
 WIDTHS = {8: (2,), 4: (4, 2), 2: (8, 4, 2), 1: (16, 4, 2)}  # elements an access can move
 
 _LAYOUT = struct.Struct("5qQ5q")
-_GOAL = struct.Struct("10q")
+_GOAL = struct.Struct("11q")
 _STREAM = {True: struct.Struct("2q3q5q"), False: struct.Struct("2q3d5q")}  # by: times are integers
 
 
@@ -61,16 +63,18 @@ class Launch:
         free, empty = places - count, len(streams) // count * (places - count)
         self._addresses = struct.Struct(f"5Q{4 * count}Q{32 * free}x{count}Q{8 * free}x")  # x: zeros
         row = targets.shape[1] if targets.shape[0] > 1 else 0
-        goal = _GOAL.pack(row, rows, steps, count, staged, capacity, checked, column, columns, work)
+        device, variant = _launch.device_id(targets), macros(time, places)
+        samples = -(-capacity * 5 // 4) * 16 + -(-staged * time.itemsize // 16) * 16 + 16
+        held = _held(jobs, tiles[0], shared_memory(device) - samples)
+        goal = _GOAL.pack(row, rows, steps, count, staged, capacity, samples, checked, column, columns, work)
         self._template = bytes(self._addresses.size) + goal + streams + bytes(empty)
         self._size = np.dtype(f"V{len(self._template)}")
         self._blocks = grid_of(work)
         self._threads = (threads_of(most, staged),)
-        self._room = -(-capacity * 5 // 2) * 8 + staged * time.itemsize
+        self._room = samples + held
         self._faulty = count * rows
         self._shares = shares_of(self._faulty, longest) if checked and longest > staged else None
-        device, variant = _launch.device_id(targets), macros(time, places)
-        self._kernel = function(device, "trajectory", "trajectory_align", variant)
+        self._kernel = function(device, "trajectory", "trajectory_align" + "_narrow" * (held > 0), variant)
         self._check = function(device, "trajectory", "trajectory_check_rows", variant)
 
     def fire(self, status: int, head: Sequence[int], sources: Sequence[int], outs: Sequence[int]) -> None:
@@ -83,7 +87,7 @@ class Launch:
         work = np.frombuffer(packed, self._size)
         if self._shares is not None:
             _launch.hold(faulty)
-            self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (TILE,), (work, *self._shares))
+            self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (THREADS,), (work, *self._shares))
         self._kernel(self._blocks, self._threads, (work,), self._room)
 
 
@@ -92,6 +96,21 @@ def _staged(job: Job) -> int:
     samples = job.times.shape[-1]
     never = samples > STAGED and job.lengths is None and job.offsets is None
     return 0 if never else min(samples, STAGED)
+
+
+def _held(jobs: Sequence[Job], tile: int, free: int) -> int:
+    """Bytes of shared memory for all samples of a row, 0 where they are better read from where they are.
+
+    Worth it for odd rows of a few floats of which most are needed, and results that leave in words of four bytes.
+    """
+    (values, times, _, offsets), out = jobs[0][:4], jobs[0].out
+    steps, features = out.shape[1:]
+    bytes_ = times.shape[-1] * features * values.dtype.itemsize
+    plain = out.strides[1] == values.strides[-2] == features * out.dtype.itemsize and out.dtype == values.dtype
+    odd = features * out.dtype.itemsize % 16 and (out.data.ptr | out.strides[0]) % 4 == 0
+    few = len(jobs) == 1 and offsets is None and times.shape[-1] <= STAGED and bytes_ <= min(HELD, free - 16)
+    fits = few and plain and odd and values.dtype in dtypes.FLOATING and 2 * tile >= 4 * steps >= times.shape[-1]
+    return bytes_ + 16 if fits else 0
 
 
 def layout(job: Job) -> tuple[bytes, int]:
@@ -167,6 +186,6 @@ def search(job: Job, targets: Any, rows: int, head: tuple[Any, ...]) -> Any:
     row = steps if targets.shape[0] > 1 else 0
     source = (0, job.times.data.ptr, address(job.lengths), address(job.offsets), 0)
     work = struct.pack("10Q", status, address(faulty), targets.data.ptr, valid.data.ptr, age.data.ptr, *source)
-    work += _GOAL.pack(row, rows, steps, 1, 0, 1, faulty is not None, 0, 1, 0)
+    work += _GOAL.pack(row, rows, steps, 1, 0, 1, 0, faulty is not None, 0, 1, 0)
     work += bytes(_LAYOUT.size) + _stream(job, time, 0, 1, steps)
     return np.frombuffer(bytearray(work), np.dtype(f"V{len(work)}"))

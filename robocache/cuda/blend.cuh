@@ -1,6 +1,6 @@
 // Features of a tile of targets from one or two samples each: shared by every kernel that knows index and weight.
 
-#define TILE 256  // most targets whose index and weight a block holds; mirrored in _work.py
+#define TILE 512  // most threads of a block, and targets whose index and weight it holds; mirrored in _work.py
 
 enum Kind { F16, BF16, F32, F64, I8, U8, I16, U16, I32, U32, I64, U64, BOOL };
 struct Layout {  // of one stream's values and results; mirrored by _LAYOUT in _work.py; 8-byte fields only
@@ -11,24 +11,33 @@ struct Layout {  // of one stream's values and results; mirrored by _LAYOUT in _
     i64 vector;                                        // elements an access moves; 0 = convert types
 };
 
-// From the nearer end: exact at both, half the worst error of a + w * (b - a).
-template <class A> __device__ __forceinline__ A lerp(A a, A b, A w) {
-    const A d = sub_ieee(b, a);
-    return w < A(0.5) ? fma_ieee(w, d, a) : fma_ieee(sub_ieee(w, A(1)), d, b);
+// near + share * (near - far): from the nearer end, so exact at both, with half the worst error of a + w * (b - a), and
+// equal ends give themselves, the sign of zero included.
+template <class A> __device__ __forceinline__ A lean(A near, A far, A share) {
+    return fma_ieee(share, sub_ieee(near, far), near);
 }
 
-enum Use { BLENDED = 1, FILLED = 2 };  // with the next sample; no sample at all
+enum Use { EXACT, AFTER, BEFORE, FILLED };  // a sample, or it and the next, or it and the one before; none
 
-struct Found {    // in shared memory, an entry a target
-    i64* sample;  // its place in bytes, times four, plus its use
-    u64* weight;  // bits of a double, or of a float where the arithmetic is float
+struct alignas(16) Entry {
+    i64 sample;  // place of the nearer sample in bytes, times four, plus its use
+    u64 share;   // bits of a double, or of a float where the arithmetic is float
+};
+
+struct Found {  // in shared memory
+    Entry* entry;
     int* real;
-    __device__ Found(void* room, i64 capacity)
-        : sample((i64*)room), weight((u64*)room + capacity), real((int*)((u64*)room + 2 * capacity)) {}
+    __device__ Found(void* room, i64 capacity) : entry((Entry*)room), real((int*)((Entry*)room + capacity)) {}
     __device__ __forceinline__ void note(const Layout& l, int k, i64 index, double exact, bool valid) const {
-        const bool wide = l.vector == 0 || l.kind_in == F64;
-        sample[k] = index < 0 ? FILLED : index * l.value_sample * l.size_in * 4 + (exact != 0 ? BLENDED : 0);
-        weight[k] = wide ? (u64)__double_as_longlong(exact) : __float_as_uint(to_float(exact));
+        Entry e = {FILLED, 0};
+        if (index >= 0) {
+            const float single = to_float(exact);
+            const bool wide = l.vector == 0 || l.kind_in == F64, later = wide ? exact >= 0.5 : single >= 0.5f;
+            e.sample = (index + later) * l.value_sample * l.size_in * 4 + (exact == 0 ? EXACT : later ? BEFORE : AFTER);
+            e.share = wide ? (u64)__double_as_longlong(later ? exact - 1 : -exact)
+                           : __float_as_uint(later ? sub_ieee(single, 1.0f) : -single);
+        }
+        entry[k] = e;
         real[k] = valid;
     }
 };
@@ -45,35 +54,26 @@ template <class T> struct Bits {
     typedef T type;
     static constexpr bool floating = false;
 };
-template <> struct Bits<f16> {
-    typedef float type;
+template <class A, u32 largest> struct FloatBits {  // infinity's in the last 32 bits or fewer
+    typedef A type;
     static constexpr bool floating = true;
+    static constexpr u32 infinity = largest;
 };
-template <> struct Bits<bf16> {
-    typedef float type;
-    static constexpr bool floating = true;
-};
-template <> struct Bits<float> {
-    typedef float type;
-    static constexpr bool floating = true;
-};
-template <> struct Bits<double> {
-    typedef double type;
-    static constexpr bool floating = true;
-};
+template <> struct Bits<f16> : FloatBits<float, 0x7c00u> {};
+template <> struct Bits<bf16> : FloatBits<float, 0x7f80u> {};
+template <> struct Bits<float> : FloatBits<float, 0x7f800000u> {};
+template <> struct Bits<double> : FloatBits<double, 0> {};
 
-// Elements start, start + step, … of a tile, as target and place in its row, without a division for each.
+// Accesses start, start + step, … of a tile, as target and place in its row, without a division for each.
 struct Walk {
-    i64 d;
     int k, down;
-    u32 ahead;
-    i64 width;
-    __device__ __forceinline__ Walk(i64 width) : width(width) {
-        const u32 w = (u32)min(width, (i64)TILE + 1);  // longer rows than the block is wide are all alike
-        down = (int)(blockDim.x / w);
-        ahead = blockDim.x - down * w;
-        k = (int)(threadIdx.x / w);
-        d = threadIdx.x - k * w;
+    u32 d, ahead, width;
+    __device__ __forceinline__ Walk(i64 accesses, u32 each = 1) : width((u32)accesses) {
+        const u32 w = min(width, TILE * 4u);  // longer rows than the block is wide are all alike
+        down = (int)(blockDim.x * each / w);
+        ahead = blockDim.x * each - down * w;
+        k = (int)(threadIdx.x * each / w);
+        d = threadIdx.x * each - k * w;
     }
     __device__ __forceinline__ void step() {
         k += down;
@@ -95,16 +95,8 @@ template <int bytes> struct Access { typedef typename Raw<bytes>::type type; };
 template <> struct Access<8> { typedef uint2 type; };
 template <> struct Access<16> { typedef uint4 type; };
 
-template <class V> __device__ __forceinline__ void put(V* to, const V& x) {
-#ifdef STREAMED
-    __stcs(to, x);
-#else
-    *to = x;
-#endif
-}
-
 #ifndef WIDE
-#define WIDE 2    // accesses of 16 bytes a thread has under way
+#define WIDE 4    // accesses of 16 bytes whose samples a thread has asked for before it computes any
 #define NARROW 4  // and of fewer bytes
 #endif
 
@@ -114,7 +106,7 @@ struct Tile {
     char* out;
     i64 next, down;  // bytes to the next sample and target
     u64 fill;        // repeated to 8 bytes
-    int targets;
+    int targets, width;  // features, where they are few
     bool mark;
     __device__ __forceinline__ Tile(const Layout& l, const Place& p, bool mark)
         : values(p.values),
@@ -123,6 +115,7 @@ struct Tile {
           down(l.out_target * l.size_in),
           fill(l.fill),
           targets(p.targets),
+          width((int)l.features),
           mark(mark) {
         if (l.size_in < 2) fill |= fill << 8;
         if (l.size_in < 4) fill |= fill << 16;
@@ -130,58 +123,72 @@ struct Tile {
     }
 };
 
-// Stores what `use(raw sample, raw next sample, how, target)` gives for every access of a tile. A thread loads the
+// Stores what `use(raw sample, raw other sample, how, target)` makes of every access of a tile. A thread loads the
 // samples of a few accesses before it computes any: one memory latency for all of them.
 template <class V, bool pairs, class F>
 __device__ __forceinline__ void stream_with(const Tile& tile, const Found& found, Walk at, F use) {
     constexpr int batch = sizeof(V) == 16 ? WIDE : NARROW;
     while (at.k < tile.targets) {
         V a[batch], b[batch];
-        char* to[batch];
         int how[batch];  // and which target, times four
+        u32 place[batch];
 #pragma unroll
         for (int u = 0; u < batch; ++u, at.step()) {
-            how[u] = -1;
+            const i64 sample = found.entry[min(at.k, tile.targets - 1)].sample;
+            const int whence = (int)sample & 3;
+            how[u] = at.k < tile.targets ? at.k * 4 + whence : -1;
+            place[u] = at.d;
             a[u] = b[u] = V();  // what may lack a value would be kept alive from the start of the kernel
-            to[u] = tile.out;
-            if (at.k >= tile.targets) continue;
-            const i64 sample = found.sample[at.k], d = at.d * (i64)sizeof(V);
-            to[u] = tile.out + at.k * tile.down + d;
-            how[u] = at.k * 4 + ((int)sample & 3);
-            if (sample & FILLED) {
-                const u64 words[2] = {tile.fill, tile.fill};
-                memcpy(&a[u], words, sizeof(V));
-                continue;
-            }
-            const char* from = tile.values + (sample >> 2) + d;
-            a[u] = *(const V*)from;
-            if (pairs && (sample & BLENDED)) b[u] = *(const V*)(from + tile.next);
+            const char* from = tile.values + (sample >> 2) + at.d * (i64)sizeof(V);
+            if (how[u] >= 0 && whence != FILLED) a[u] = *(const V*)from;
+            if (pairs && how[u] >= 0 && (whence == AFTER || whence == BEFORE))
+                b[u] = *(const V*)(from + (whence == AFTER ? tile.next : -tile.next));
         }
 #pragma unroll
-        for (int u = 0; u < batch; ++u)
-            if (how[u] >= 0) put((V*)to[u], use(a[u], b[u], how[u] & 3, how[u] >> 2));
+        for (int u = 0; u < batch; ++u) {
+            if (how[u] < 0) continue;
+            V result = a[u];
+            if ((how[u] & 3) == FILLED) {
+                const u64 words[2] = {tile.fill, tile.fill};
+                memcpy(&result, words, sizeof(V));
+            } else {
+                use(result, b[u], how[u] & 3, how[u] >> 2);
+            }
+            *(V*)(tile.out + (how[u] >> 2) * tile.down + place[u] * (i64)sizeof(V)) = result;
+        }
     }
 }
 
-// The items of one register, each from its two samples; `nan` is set where one is none.
-template <class T, class Word, class A>
-__device__ __forceinline__ Word blend_word(Word a, Word b, bool blended, A w, bool mark, bool& nan) {
-    typedef typename Raw<sizeof(T)>::type Item;
-    Word result = 0;
-#pragma unroll
-    for (int j = 0; j < (int)(sizeof(Word) / sizeof(T)); ++j) {
-        const Item left = (Item)(a >> (8 * sizeof(T) * j)), right = (Item)(b >> (8 * sizeof(T) * j));
-        T x, y;
-        memcpy(&x, &left, sizeof(T));
-        memcpy(&y, &right, sizeof(T));
-        if (blended) x = Narrow<T>::from(lerp<A>(widen<A>(x), widen<A>(y), w));
-        if (mark) nan |= widen<A>(x) != widen<A>(x);
-        Item bits;
-        memcpy(&bits, &x, sizeof(T));
-        result |= (Word)bits << (8 * sizeof(T) * j);
-    }
-    return result;
+template <class T> __device__ __forceinline__ T item(u32 word, int j) {
+    T x;
+    const typename Raw<sizeof(T)>::type bits = (typename Raw<sizeof(T)>::type)(word >> (8 * sizeof(T) * j));
+    memcpy(&x, &bits, sizeof(T));
+    return x;
 }
+
+// The items of one register, each from its two samples.
+template <class T> __device__ __forceinline__ u32 blend_word(u32 a, u32 b, float share) {
+    if constexpr (sizeof(T) == 4) return __float_as_uint(lean(__uint_as_float(a), __uint_as_float(b), share));
+    else
+        return Narrow<T>::two(lean(widen<float>(item<T>(a, 0)), widen<float>(item<T>(b, 0)), share),
+                              lean(widen<float>(item<T>(a, 1)), widen<float>(item<T>(b, 1)), share));
+}
+template <class T> __device__ __forceinline__ u64 blend_word(u64 a, u64 b, double share) {
+    const double x = __longlong_as_double((i64)a), y = __longlong_as_double((i64)b);
+    return (u64)__double_as_longlong(lean(x, y, share));
+}
+template <class T> __device__ __forceinline__ u16 blend_word(u16 a, u16 b, float share) {
+    return Narrow<T>::from(lean(widen<float>(item<T>(a, 0)), widen<float>(item<T>(b, 0)), share)).bits;
+}
+
+template <class T> __device__ __forceinline__ bool has_nan(u64 word) {
+    return (word & 0x7fffffffffffffffull) > 0x7ff0000000000000ull;
+}
+template <class T> __device__ __forceinline__ bool has_nan(u32 word) {
+    if constexpr (sizeof(T) == 4) return (word & 0x7fffffffu) > Bits<T>::infinity;
+    else return (word & 0x7fffu) > Bits<T>::infinity || (word >> 16 & 0x7fffu) > Bits<T>::infinity;
+}
+template <class T> __device__ __forceinline__ bool has_nan(u16 word) { return (word & 0x7fffu) > Bits<T>::infinity; }
 
 template <class T, int N>
 __device__ __forceinline__ void blend(const Tile& tile, const Found& found, const Walk& at) {
@@ -189,25 +196,28 @@ __device__ __forceinline__ void blend(const Tile& tile, const Found& found, cons
     typedef typename Access<sizeof(T) * N>::type V;
     typedef typename Raw < sizeof(T) * N<4 ? sizeof(T) * N : sizeof(T) == 8 ? 8 : 4>::type Word;
     constexpr int words = sizeof(V) / sizeof(Word);
-    stream_with<V, true>(tile, found, at, [&](const V& a, const V& b, int how, int k) {
-        if (how == FILLED || (how != BLENDED && !tile.mark)) return a;
+    stream_with<V, true>(tile, found, at, [&](V& a, const V& b, int how, int k) {
         Word x[words], y[words];
         memcpy(x, &a, sizeof(V));
         memcpy(y, &b, sizeof(V));
-        A w = 0;
-        if (how == BLENDED) recall(found.weight[k], w);
-        bool nan = false;
+        if (how != EXACT) {
+            A share;
+            recall(found.entry[k].share, share);
 #pragma unroll
-        for (int i = 0; i < words; ++i) x[i] = blend_word<T, Word, A>(x[i], y[i], how == BLENDED, w, tile.mark, nan);
-        if (nan) atomicAnd(&found.real[k], 0);
-        V result;
-        memcpy(&result, x, sizeof(V));
-        return result;
+            for (int i = 0; i < words; ++i) x[i] = blend_word<T>(x[i], y[i], share);
+        }
+        if (tile.mark) {
+            bool nan = false;
+#pragma unroll
+            for (int i = 0; i < words; ++i) nan |= has_nan<T>(x[i]);
+            if (nan) atomicAnd(&found.real[k], 0);
+        }
+        memcpy(&a, x, sizeof(V));
     });
 }
 
 template <class V> __device__ __forceinline__ void copy(const Tile& tile, const Found& found, const Walk& at) {
-    stream_with<V, false>(tile, found, at, [](const V& a, const V&, int, int) { return a; });
+    stream_with<V, false>(tile, found, at, [](V&, const V&, int, int) {});
 }
 
 template <class T>

@@ -83,14 +83,34 @@ template <> struct Narrow<f16> {
         return r;
     }
     static __device__ __forceinline__ f16 from(double a) { return from(to_float(a)); }
-};
-template <> struct Narrow<bf16> {
-    static __device__ __forceinline__ bf16 from(float a) {
-        const u32 bits = __float_as_uint(a);
-        bf16 r;
-        if ((bits & 0x7fffffffu) > 0x7f800000u) r.bits = (u16)((bits >> 16) | 0x40u);  // a quiet NaN stays one
-        else r.bits = (u16)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+    static __device__ __forceinline__ u32 two(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+        u32 r;
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
         return r;
+#else
+        return from(low).bits | (u32)from(high).bits << 16;
+#endif
+    }
+};
+template <> struct Narrow<bf16> {  // every NaN becomes 0x7fff, as where the processor rounds
+    static __device__ __forceinline__ u32 two(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+        u32 r;
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+        return r;
+#else
+        return from(low).bits | (u32)from(high).bits << 16;
+#endif
+    }
+    static __device__ __forceinline__ bf16 from(float a) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+        return {(u16)two(a, 0.0f)};
+#else
+        const u32 bits = __float_as_uint(a);
+        if ((bits & 0x7fffffffu) > 0x7f800000u) return {0x7fff};
+        return {(u16)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+#endif
     }
     static __device__ __forceinline__ bf16 from(double a) { return from(to_float(a)); }
 };

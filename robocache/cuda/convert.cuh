@@ -65,7 +65,7 @@ template <class A> __device__ __forceinline__ void convert(const Layout& l, cons
                                                            bool mark) {
     if (l.features == 0) return;
     for (Walk at(l.features); at.k < p.targets; at.step()) {
-        const i64 sample = found.sample[at.k], to = at.k * l.out_target + at.d;
+        const i64 sample = found.entry[at.k].sample, to = at.k * l.out_target + at.d;
         const char* from = p.values + (sample >> 2);
         if ((sample & 3) == FILLED) {
             store<i64>(l.size_out == 8   ? I64
@@ -77,10 +77,11 @@ template <class A> __device__ __forceinline__ void convert(const Layout& l, cons
         }
         A x = load<A>(l.kind_in, from, at.d);
         if constexpr (Bits<A>::floating) {
-            if (sample & BLENDED) {
-                A w;
-                recall(found.weight[at.k], w);
-                x = lerp<A>(x, load<A>(l.kind_in, from, at.d + l.value_sample), w);
+            if ((sample & 3) != EXACT) {
+                const i64 other = (sample & 3) == AFTER ? l.value_sample : -l.value_sample;
+                A share;
+                recall(found.entry[at.k].share, share);
+                x = lean<A>(x, load<A>(l.kind_in, from, at.d + other), share);
             }
             if (mark && x != x) atomicAnd(&found.real[at.k], 0);
         }

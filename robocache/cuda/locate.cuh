@@ -7,24 +7,32 @@ __device__ __forceinline__ double captured(float t, double latency) {
     return to_double(to_float(to_double(t) - latency));
 }
 
-__device__ __forceinline__ i64 upper(const TIME_T* t, i64 n, Wide q, Wide latency) {  // first sample taken after q
-    i64 low = 0, high = n;
-    while (low < high) {
-        const i64 middle = (low + high) >> 1;
-        if (captured(t[middle], latency) <= q) low = middle + 1;
-        else high = middle;
+// First sample taken after q, or with `same` not before q. No branch: the steps of all lanes are the same.
+template <bool same, class N> __device__ __forceinline__ N bound(const TIME_T* t, N n, Wide q, Wide latency) {
+    N low = 0;
+    while (n > 1) {
+        const N half = n >> 1;
+        const Wide middle = captured(t[low + half - 1], latency);
+        if (same ? middle < q : middle <= q) low += half;
+        n -= half;
     }
-    return low;
+    const Wide last = captured(t[low], latency);
+    return low + (same ? last < q : last <= q);
 }
-__device__ __forceinline__ i64 lower(const TIME_T* t, i64 n, Wide q, Wide latency) {  // first not taken before q
-    i64 low = 0, high = n;
-    while (low < high) {
-        const i64 middle = (low + high) >> 1;
-        if (captured(t[middle], latency) < q) low = middle + 1;
-        else high = middle;
-    }
-    return low;
+template <class N> __device__ __forceinline__ N upper(const TIME_T* t, N n, Wide q, Wide latency) {
+    return bound<false, N>(t, n, q, latency);
 }
+template <class N> __device__ __forceinline__ N lower(const TIME_T* t, N n, Wide q, Wide latency) {
+    return bound<true, N>(t, n, q, latency);
+}
+
+// past / bracket. With `single` it will be rounded to float32 in the end: for integers below 2**24 one division in
+// float32 is then the same, since no quotient of two such lies within 2**-49 of a midpoint without being it.
+__device__ __forceinline__ double quotient(u64 past, u64 bracket, bool single) {
+    if (single && bracket < (1u << 24)) return to_double(div_ieee((float)(u32)past, (float)(u32)bracket));
+    return (double)past / (double)bracket;
+}
+__device__ __forceinline__ double quotient(double past, double bracket, bool) { return past / bracket; }
 
 struct Hit {
     i64 index;
@@ -33,23 +41,25 @@ struct Hit {
     TIME_T age;
 };
 
-__device__ __forceinline__ Hit locate(const Stream& s, const TIME_T* t, i64 n, TIME_T raw, u32* status) {
+// N numbers the row's stamps: 32 bits where they are few enough to be staged. `single`: the weight ends as a float32.
+template <class N>
+__device__ __forceinline__ Hit locate(const Stream& s, const TIME_T* t, N n, TIME_T raw, bool single, u32* status) {
     Hit hit = {-1, 0.0, false, Clock::none()};
     if (!Clock::proper(raw) || n <= 0) return hit;
     const Wide q = wide(raw), latency = s.latency;
-    const i64 up = upper(t, n, q, latency);
-    const bool before = up == 0, after = up == n && q > captured(t[n - 1], latency), single = n == 1;
-    if (single || before || after) {
-        const i64 i = before || single ? 0 : n - 1;
+    const N up = upper<N>(t, n, q, latency);
+    const bool before = up == 0, after = up == n && q > captured(t[n - 1], latency), alone = n == 1;
+    if (alone || before || after) {
+        const N i = before || alone ? 0 : n - 1;
         const Wide end = captured(t[i], latency);
         const Gap apart = before ? Clock::gap(end, q) : Clock::gap(q, end);
-        hit.real = (!before && !after) || (single && s.tolerance >= 0 && within(apart, s.tolerance));
+        hit.real = (!before && !after) || (alone && s.tolerance >= 0 && within(apart, s.tolerance));
         if (!hit.real && s.outside == REFUSE) report(status, OUTSIDE);
         if (!hit.real && s.outside == FILL) return hit;
         hit.index = i;
         hit.age = Clock::age(q, end);
-        if (s.outside == EXTRAPOLATE && s.method == LINEAR && !hit.real && !single) {
-            const i64 j = before ? upper(t, n, end, latency) - 1 : lower(t, n, end, latency) - 1;
+        if (s.outside == EXTRAPOLATE && s.method == LINEAR && !hit.real && !alone) {
+            const N j = before ? upper<N>(t, n, end, latency) - 1 : lower<N>(t, n, end, latency) - 1;
             if (0 <= j && j < n - 1) {
                 const Wide left = captured(t[j], latency);
                 const double span = (double)Clock::gap(captured(t[j + 1], latency), left);
@@ -59,13 +69,13 @@ __device__ __forceinline__ Hit locate(const Stream& s, const TIME_T* t, i64 n, T
         }
         return hit;
     }
-    const i64 i = up - 1;
+    const N i = up - 1;
     const Wide earlier = captured(t[i], latency);
     const Gap past = Clock::gap(q, earlier);
     hit.real = true;
     hit.age = Clock::age(q, earlier);
     if (past == 0) {  // exact hit: the last of a run of equal stamps, the first for NEXT
-        hit.index = s.method == NEXT ? lower(t, n, q, latency) : i;
+        hit.index = s.method == NEXT ? lower<N>(t, n, q, latency) : i;
         return hit;
     }
     const Wide later = captured(t[up], latency);
@@ -74,11 +84,11 @@ __device__ __forceinline__ Hit locate(const Stream& s, const TIME_T* t, i64 n, T
     Gap apart = past;
     if (s.method == NEXT || (s.method == NEAREST && ahead < past)) {
         // Of a run of equal stamps NEXT takes the first, NEAREST the last.
-        hit.index = s.method == NEXT ? up : upper(t, n, later, latency) - 1;
+        hit.index = s.method == NEXT ? up : upper<N>(t, n, later, latency) - 1;
         hit.age = Clock::age(q, later);
         apart = ahead;
     } else if (s.method == LINEAR) {
-        hit.weight = (double)past / (double)bracket;
+        hit.weight = quotient(past, bracket, single);
         apart = min(past, ahead);
     }
     hit.real = within(bracket, s.max_gap) && within(apart, s.tolerance);
