@@ -14,23 +14,23 @@ from .._core.jobs import Job
 from . import _launch
 from ._module import Macros, function, shared_memory
 
-STAGED = 4096  # longest row that is staged in shared memory and checked there
+STAGED = 8192  # longest row that is staged in shared memory and checked there, if that leaves room for two blocks
 GRID = 0x7FFFFFFF  # blocks along the first axis
 CHECKED = 2048  # stamps of a longer row that one block checks, unless there are many rows
-THREADS = 256  # in a block of the kernels that only check and find
-TILE = 512  # most threads in a block that streams features, and targets whose index it holds
+TILE = 256  # most threads in a block, and targets whose index it holds; twice as many threads for narrow rows
 TILE_BYTES = 131072  # results a block should write, to be worth the staging
 TILE_MOST = 4096
 BLOCKS = 264  # to fill the card: 2 on each of 132
-HELD = 65536  # most bytes of a row's samples that are staged beside its stamps, where features are few
+NARROW = 98304  # most shared memory of a block that brings a row's samples there, for two on a multiprocessor
 CAPACITIES = (1, 4, 16)  # streams a launch can carry; kernel arguments end at 4 KiB
 
 KIND = {name: i for i, name in enumerate("f16 bf16 float double i8 u8 i16 u16 i32 u32 i64 u64".split())}
 KINDS = {dtype: KIND[name] for dtype, name in dtypes.CUDA_NAME.items()} | {dtypes.boolean: 12}
+BERTH = 16  # more than needed, so that bytes lie in shared memory as they do outside
 WIDTHS = {8: (2,), 4: (4, 2), 2: (8, 4, 2), 1: (16, 4, 2)}  # elements an access can move
 
 _LAYOUT = struct.Struct("5qQ5q")
-_GOAL = struct.Struct("11q")
+_GOAL = struct.Struct("12q")
 _STREAM = {True: struct.Struct("2q3q5q"), False: struct.Struct("2q3d5q")}  # by: times are integers
 
 
@@ -53,7 +53,10 @@ class Launch:
         places = next(c for c in CAPACITIES if c >= count)
         checked, longest = check != "none", max(job.times.shape[-1] for job in jobs)
         tiles = [tile_of(rows, steps, job.out.shape[2] * job.out.dtype.itemsize) for job in jobs]
-        capacity, staged = min(TILE, max(tiles)), max(_staged(job) for job in jobs)
+        device, variant = _launch.device_id(targets), macros(time, places)
+        capacity, limit = min(TILE, max(tiles)), shared_memory(device) // 2
+        room = (limit - capacity * 20 - BERTH) // time.itemsize
+        staged = max(_staged(job, min(STAGED, room)) for job in jobs)
         streams, work, most = bytearray(), 0, 0
         for job, tile in zip(jobs, tiles, strict=True):
             part, vector = layout(job)
@@ -63,18 +66,19 @@ class Launch:
         free, empty = places - count, len(streams) // count * (places - count)
         self._addresses = struct.Struct(f"5Q{4 * count}Q{32 * free}x{count}Q{8 * free}x")  # x: zeros
         row = targets.shape[1] if targets.shape[0] > 1 else 0
-        device, variant = _launch.device_id(targets), macros(time, places)
-        samples = -(-capacity * 5 // 4) * 16 + -(-staged * time.itemsize // 16) * 16 + 16
-        held = _held(jobs, tiles[0], shared_memory(device) - samples)
-        goal = _GOAL.pack(row, rows, steps, count, staged, capacity, samples, checked, column, columns, work)
+        narrow = None if count > 1 else _narrow(jobs[0], tiles[0], staged, min(NARROW, limit))
+        held, results, room, threads = narrow or (0, 0, 0, threads_of(most, staged))
+        goal = _GOAL.pack(
+            row, rows, steps, count, staged, capacity, held, results, checked, column, columns, work
+        )  # fmt: skip
         self._template = bytes(self._addresses.size) + goal + streams + bytes(empty)
         self._size = np.dtype(f"V{len(self._template)}")
         self._blocks = grid_of(work)
-        self._threads = (threads_of(most, staged),)
-        self._room = samples + held
+        self._threads = (threads,)
+        self._room = room or capacity * 20 + staged * time.itemsize + BERTH
         self._faulty = count * rows
         self._shares = shares_of(self._faulty, longest) if checked and longest > staged else None
-        self._kernel = function(device, "trajectory", "trajectory_align" + "_narrow" * (held > 0), variant)
+        self._kernel = function(device, "trajectory", "trajectory_align" + "_narrow" * (narrow is not None), variant)
         self._check = function(device, "trajectory", "trajectory_check_rows", variant)
 
     def fire(self, status: int, head: Sequence[int], sources: Sequence[int], outs: Sequence[int]) -> None:
@@ -87,30 +91,34 @@ class Launch:
         work = np.frombuffer(packed, self._size)
         if self._shares is not None:
             _launch.hold(faulty)
-            self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (THREADS,), (work, *self._shares))
+            self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (TILE,), (work, *self._shares))
         self._kernel(self._blocks, self._threads, (work,), self._room)
 
 
-def _staged(job: Job) -> int:
+def _staged(job: Job, most: int) -> int:
     """Stamps of its rows to make room for in shared memory."""
     samples = job.times.shape[-1]
-    never = samples > STAGED and job.lengths is None and job.offsets is None
-    return 0 if never else min(samples, STAGED)
+    never = samples > most and job.lengths is None and job.offsets is None
+    return 0 if never else min(samples, most)
 
 
-def _held(jobs: Sequence[Job], tile: int, free: int) -> int:
-    """Bytes of shared memory for all samples of a row, 0 where they are better read from where they are.
+def _narrow(job: Job, tile: int, staged: int, most: int) -> tuple[int, int, int, int] | None:
+    """Where samples and results lie in the shared memory of trajectory_align_narrow, its size, and threads of a block.
 
-    Worth it for odd rows of a few floats of which most are needed, and results that leave in words of four bytes.
+    None where samples are better read from where they are: worth it for odd rows of a few floats most of which are
+    needed by the targets of one or two blocks.
     """
-    (values, times, _, offsets), out = jobs[0][:4], jobs[0].out
+    values, times, out = job.values, job.times, job.out
     steps, features = out.shape[1:]
-    bytes_ = times.shape[-1] * features * values.dtype.itemsize
-    plain = out.strides[1] == values.strides[-2] == features * out.dtype.itemsize and out.dtype == values.dtype
-    odd = features * out.dtype.itemsize % 16 and (out.data.ptr | out.strides[0]) % 4 == 0
-    few = len(jobs) == 1 and offsets is None and times.shape[-1] <= STAGED and bytes_ <= min(HELD, free - 16)
-    fits = few and plain and odd and values.dtype in dtypes.FLOATING and 2 * tile >= 4 * steps >= times.shape[-1]
-    return bytes_ + 16 if fits else 0
+    samples, row = times.shape[-1], features * out.dtype.itemsize
+    plain = values.dtype == out.dtype and row == values.strides[-2] == out.strides[1] and job.offsets is None
+    if not plain or row % 16 == 0 or values.dtype not in dtypes.FLOATING or staged < samples:
+        return None
+    threads = min(2 * TILE, max(32, -(-min(tile, steps) // 32) * 32))
+    held = -(-samples * times.itemsize // 16) * 16 + BERTH
+    results = held + -(-samples * row // 16) * 16 + BERTH
+    room = results + threads * row + BERTH
+    return (held, results, room, threads) if room <= most and 2 * tile >= steps >= samples // 4 else None
 
 
 def layout(job: Job) -> tuple[bytes, int]:
@@ -186,6 +194,6 @@ def search(job: Job, targets: Any, rows: int, head: tuple[Any, ...]) -> Any:
     row = steps if targets.shape[0] > 1 else 0
     source = (0, job.times.data.ptr, address(job.lengths), address(job.offsets), 0)
     work = struct.pack("10Q", status, address(faulty), targets.data.ptr, valid.data.ptr, age.data.ptr, *source)
-    work += _GOAL.pack(row, rows, steps, 1, 0, 1, 0, faulty is not None, 0, 1, 0)
+    work += _GOAL.pack(row, rows, steps, 1, 0, 1, 0, 0, faulty is not None, 0, 1, 0)
     work += bytes(_LAYOUT.size) + _stream(job, time, 0, 1, steps)
     return np.frombuffer(bytearray(work), np.dtype(f"V{len(work)}"))

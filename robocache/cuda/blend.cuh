@@ -1,6 +1,6 @@
 // Features of a tile of targets from one or two samples each: shared by every kernel that knows index and weight.
 
-#define TILE 512  // most threads of a block, and targets whose index and weight it holds; mirrored in _work.py
+#define TILE 256  // most threads of a block, and targets whose index and weight it holds; mirrored in _work.py
 
 enum Kind { F16, BF16, F32, F64, I8, U8, I16, U16, I32, U32, I64, U64, BOOL };
 struct Layout {  // of one stream's values and results; mirrored by _LAYOUT in _work.py; 8-byte fields only
@@ -24,20 +24,21 @@ struct alignas(16) Entry {
     u64 share;   // bits of a double, or of a float where the arithmetic is float
 };
 
+__device__ __forceinline__ Entry entry_of(const Layout& l, i64 index, double exact) {
+    if (index < 0) return {FILLED, 0};
+    const float single = to_float(exact);
+    const bool wide = l.vector == 0 || l.kind_in == F64, later = wide ? exact >= 0.5 : single >= 0.5f;
+    const u64 share = wide ? (u64)__double_as_longlong(later ? exact - 1 : -exact)
+                           : __float_as_uint(later ? sub_ieee(single, 1.0f) : -single);
+    return {(index + later) * l.value_sample * l.size_in * 4 + (exact == 0 ? EXACT : later ? BEFORE : AFTER), share};
+}
+
 struct Found {  // in shared memory
     Entry* entry;
     int* real;
     __device__ Found(void* room, i64 capacity) : entry((Entry*)room), real((int*)((Entry*)room + capacity)) {}
     __device__ __forceinline__ void note(const Layout& l, int k, i64 index, double exact, bool valid) const {
-        Entry e = {FILLED, 0};
-        if (index >= 0) {
-            const float single = to_float(exact);
-            const bool wide = l.vector == 0 || l.kind_in == F64, later = wide ? exact >= 0.5 : single >= 0.5f;
-            e.sample = (index + later) * l.value_sample * l.size_in * 4 + (exact == 0 ? EXACT : later ? BEFORE : AFTER);
-            e.share = wide ? (u64)__double_as_longlong(later ? exact - 1 : -exact)
-                           : __float_as_uint(later ? sub_ieee(single, 1.0f) : -single);
-        }
-        entry[k] = e;
+        entry[k] = entry_of(l, index, exact);
         real[k] = valid;
     }
 };
@@ -68,12 +69,12 @@ template <> struct Bits<double> : FloatBits<double, 0> {};
 struct Walk {
     int k, down;
     u32 d, ahead, width;
-    __device__ __forceinline__ Walk(i64 accesses, u32 each = 1) : width((u32)accesses) {
-        const u32 w = min(width, TILE * 4u);  // longer rows than the block is wide are all alike
-        down = (int)(blockDim.x * each / w);
-        ahead = blockDim.x * each - down * w;
-        k = (int)(threadIdx.x * each / w);
-        d = threadIdx.x * each - k * w;
+    __device__ __forceinline__ Walk(i64 accesses) : width((u32)accesses) {
+        const u32 w = min(width, TILE + 1u);  // longer rows than the block is wide are all alike
+        down = (int)(blockDim.x / w);
+        ahead = blockDim.x - down * w;
+        k = (int)(threadIdx.x / w);
+        d = threadIdx.x - k * w;
     }
     __device__ __forceinline__ void step() {
         k += down;
@@ -106,7 +107,7 @@ struct Tile {
     char* out;
     i64 next, down;  // bytes to the next sample and target
     u64 fill;        // repeated to 8 bytes
-    int targets, width;  // features, where they are few
+    int targets;
     bool mark;
     __device__ __forceinline__ Tile(const Layout& l, const Place& p, bool mark)
         : values(p.values),
@@ -115,7 +116,6 @@ struct Tile {
           down(l.out_target * l.size_in),
           fill(l.fill),
           targets(p.targets),
-          width((int)l.features),
           mark(mark) {
         if (l.size_in < 2) fill |= fill << 8;
         if (l.size_in < 4) fill |= fill << 16;

@@ -1,19 +1,30 @@
-// Rows of few features: all samples of a row lie in shared memory, and results leave in words that may span targets.
+// Rows of few features, which no wide access fits: a row's samples lie in shared memory, a thread makes the whole result
+// of a target there, and results leave in order, whatever targets they belong to.
 
-// Brings bytes into shared memory, where `to` lies as `from` does within 16 bytes. They are there after `arrived`.
+// Where in room for 16 bytes more than needed the bytes of a place in global memory lie as they do there.
+__device__ __forceinline__ char* berth(void* room, const void* place) { return (char*)room + ((u64)place & 15); }
+
+// Calls move16(byte, byte + 16) and move1(byte) so that every byte from `place` on is met once and 16 start at a
+// multiple of 16.
+template <class Wide, class One>
+__device__ __forceinline__ void share_bytes(const void* place, i64 bytes, Wide move16, One move1) {
+    const int head = (int)min(bytes, (i64)(-(u64)place & 15)), end = head + (int)(bytes - head) / 16 * 16;
+    for (int i = threadIdx.x; i < head; i += blockDim.x) move1(i);
+    for (int i = head + 16 * threadIdx.x; i < end; i += 16 * blockDim.x) move16(i);
+    for (int i = end + threadIdx.x; i < bytes; i += blockDim.x) move1(i);
+}
+
+// Into a berth; the bytes are there after `arrived`.
 __device__ __forceinline__ void bring(char* to, const char* from, i64 bytes) {
-    const int head = (int)min(bytes, (i64)(-(u64)from & 15)), whole = (int)(bytes - head) / 16;
-    if ((int)threadIdx.x < head) to[threadIdx.x] = from[threadIdx.x];
-    for (int i = threadIdx.x; i < whole; i += blockDim.x) {
-        const int at = head + 16 * i;
+    const auto wide = [&](int at) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
         const u32 shared = (u32)__cvta_generic_to_shared(to + at);
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(shared), "l"(from + at) : "memory");
 #else
         *(uint4*)(to + at) = *(const uint4*)(from + at);
 #endif
-    }
-    for (int i = head + 16 * whole + threadIdx.x; i < bytes; i += blockDim.x) to[i] = from[i];
+    };
+    share_bytes(from, bytes, wide, [&](int at) { to[at] = from[at]; });
 }
 __device__ __forceinline__ void arrived() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
@@ -21,64 +32,44 @@ __device__ __forceinline__ void arrived() {
 #endif
     __syncthreads();
 }
-// Where in room for 16 bytes more than needed the bytes at `from` may be brought.
-__device__ __forceinline__ char* berth(void* room, const void* from) { return (char*)room + ((u64)from & 15); }
 
-// One feature of one target.
+// Out of a berth.
+__device__ __forceinline__ void send(char* to, const char* from, i64 bytes) {
+    share_bytes(
+        to, bytes, [&](int at) { *(uint4*)(to + at) = *(const uint4*)(from + at); }, [&](int at) { to[at] = from[at]; });
+}
+
+// All features of one target; whether one of them came out as NaN, where that is asked.
 template <class T>
-__device__ __forceinline__ T narrow_item(const char* held, const Found& found, const Tile& tile, int k, u32 d) {
+__device__ __forceinline__ bool narrow_as(const Layout& l, const char* samples, T* to, const Entry& e, bool mark) {
     typedef typename Bits<T>::type A;
-    const Entry e = found.entry[k];
-    const int how = (int)e.sample & 3;
-    T x;
-    if (how == FILLED) {
-        memcpy(&x, &tile.fill, sizeof(T));
-        return x;
-    }
-    const T* at = (const T*)(held + (u32)(e.sample >> 2)) + d;
-    x = *at;
-    if (how != EXACT) {
+    const int width = (int)l.features, how = (int)e.sample & 3;
+    const T* at = (const T*)(samples + (u32)(e.sample >> 2));
+    T fill;
+    memcpy(&fill, &l.fill, sizeof(T));
+    if (how == AFTER || how == BEFORE) {
+        const T* other = how == AFTER ? at + width : at - width;
         A share;
         recall(e.share, share);
-        const T other = at[how == AFTER ? tile.width : -tile.width];
-        x = Narrow<T>::from(lean<A>(widen<A>(x), widen<A>(other), share));
+#pragma unroll 4
+        for (int d = 0; d < width; ++d) to[d] = Narrow<T>::from(lean<A>(widen<A>(at[d]), widen<A>(other[d]), share));
+    } else {
+        for (int d = 0; d < width; ++d) to[d] = how == FILLED ? fill : at[d];
     }
-    if (tile.mark && widen<A>(x) != widen<A>(x)) atomicAnd(&found.real[k], 0);
-    return x;
+    bool nan = false;
+    if (mark && how != FILLED)
+        for (int d = 0; d < width; ++d) nan |= widen<A>(to[d]) != widen<A>(to[d]);
+    return nan;
 }
-
-// Results lie side by side and begin at a word: `each` of them make one.
-template <class T> __device__ __forceinline__ void narrow_rows(const char* held, const Found& found, const Tile& tile) {
-    constexpr u32 each = sizeof(T) == 2 ? 2 : 1;
-    T* out = (T*)tile.out;
-    const int items = tile.targets * tile.width;
-    int i = threadIdx.x * each;
-    for (Walk at(tile.width, each); i < items; at.step(), i += blockDim.x * each) {
-        const T x = narrow_item<T>(held, found, tile, at.k, at.d);
-        if (each == 2 && i + 1 < items) {
-            const bool over = at.d + 1 == at.width;
-            const T y = narrow_item<T>(held, found, tile, at.k + over, over ? 0 : at.d + 1);
-            u16 low, high;
-            memcpy(&low, &x, 2);
-            memcpy(&high, &y, 2);
-            *(u32*)(out + i) = low | (u32)high << 16;
-        } else {
-            out[i] = x;
-        }
-    }
-}
-
-__device__ __forceinline__ void stream_narrow(const Layout& l, const Place& p, const char* held, const Found& found,
-                                              bool mark) {
-    const Tile tile(l, p, mark);
+__device__ __forceinline__ bool narrow_target(const Layout& l, const char* samples, char* to, const Entry& e, bool mark) {
     switch (l.kind_in) {
         case F16:
-            return narrow_rows<f16>(held, found, tile);
+            return narrow_as(l, samples, (f16*)to, e, mark);
         case BF16:
-            return narrow_rows<bf16>(held, found, tile);
+            return narrow_as(l, samples, (bf16*)to, e, mark);
         case F32:
-            return narrow_rows<float>(held, found, tile);
+            return narrow_as(l, samples, (float*)to, e, mark);
         default:
-            return narrow_rows<double>(held, found, tile);
+            return narrow_as(l, samples, (double*)to, e, mark);
     }
 }

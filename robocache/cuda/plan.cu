@@ -20,7 +20,7 @@ struct Known {  // mirrored in plan.py: addresses first, so that a call replaces
     Layout layout;
 };
 
-extern "C" __global__ void __launch_bounds__(TILE, 2) plan_apply(const __grid_constant__ Known plan) {
+extern "C" __global__ void __launch_bounds__(TILE, 4) plan_apply(const __grid_constant__ Known plan) {
     extern __shared__ uint4 room[];
     const Found found(room, plan.tile);
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;

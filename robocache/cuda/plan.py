@@ -36,11 +36,11 @@ def find(job: Job, targets: Any, rows: int, check: str) -> Found:
         if faulty is not None:
             share, shares = _work.shares_of(rows, total)
             kernel = function(device, "trajectory", "trajectory_check_rows", macros)
-            kernel((_launch.blocks(rows * shares, 1),), (_work.THREADS,), (work, share, shares))
+            kernel((_launch.blocks(rows * shares, 1),), (_work.TILE,), (work, share, shares))
         kernel = function(device, "trajectory", "trajectory_find", macros)
         kernel(
-            (_launch.blocks(index.size, _work.THREADS),),
-            (_work.THREADS,),
+            (_launch.blocks(index.size, _work.TILE),),
+            (_work.TILE,),
             (work, index.data.ptr, _work.address(weight), index.itemsize),
         )
         if check == "strict" or job.outside == REFUSE:
@@ -60,7 +60,7 @@ def apply(job: Job, found: Found, valid: Any) -> Callable[..., None] | None:
         index.data.ptr, _work.address(weight), found.valid.data.ptr,
         steps if index.shape[0] > 1 else 0, steps, tile, tiles, rows * tiles,
     ) + part  # fmt: skip
-    size, room = np.dtype(f"V{len(template)}"), -(-tile * 5 // 4) * 16
+    size, room = np.dtype(f"V{len(template)}"), tile * 20
     grid = _work.grid_of(rows * tiles)
     threads = (_work.threads_of(min(tile, steps) * features // max(vector, 1), 0),)
     kernel = function(_launch.device_id(index), "plan", "plan_apply", INDEX[index.dtype])

@@ -66,7 +66,7 @@ struct Work {  // mirrored in _work.py: addresses first, so that a call replaces
     TIME_T* age;
     Source source[STREAMS];
     char* out[STREAMS];
-    i64 row, rows, steps, streams, staged, capacity, held, checked, column, columns, blocks;
+    i64 row, rows, steps, streams, staged, capacity, held, results, checked, column, columns, blocks;
     Stream stream[STREAMS];
 };
 

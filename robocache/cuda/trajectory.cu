@@ -1,9 +1,9 @@
 // Alignment of K streams to one set of target times, in one launch.
 //
-// A block serves one (stream, row, tile of targets): it finds index and share once per target into shared memory,
-// then all threads stream the features with the widest aligned access. Rows of up to `staged` stamps are staged in
-// shared memory, where their order is checked on the way; for longer rows check_rows has left a verdict in `faulty`.
-// Where features are few, trajectory_align_narrow takes the row's samples there too, from byte `held` on.
+// A block serves one (stream, row, tile of targets). Rows of up to `staged` stamps are brought to shared memory, where
+// their order is checked; for longer rows check_rows has left a verdict in `faulty`. In rounds of a few targets it finds
+// index and share once per target into shared memory, then all threads stream the features with the widest aligned
+// access. trajectory_align_narrow brings the row's samples along instead, for features too few and odd for that.
 //
 // Macros: TIME_T (i64, double, float), STREAMS (capacity of the table).
 
@@ -14,73 +14,115 @@
 #include "stream.cuh"
 #include "locate.cuh"
 
-// Index and share of targets first, first + 1, … of a row.
+// The part of a call that a block serves: of stream k, targets first to end of row b.
+struct Part {
+    int k;
+    i64 b, first, end;
+    __device__ __forceinline__ Part(const Work& goal, i64 block) : k(0) {
+        while (k + 1 < goal.streams && block >= goal.stream[k + 1].first_block) ++k;
+        const Stream& s = goal.stream[k];
+        b = divide(block - s.first_block, s.tiles);
+        first = (block - s.first_block - b * s.tiles) * s.tile;
+        end = min(first + s.tile, goal.steps);
+    }
+    __device__ __forceinline__ i64 line(const Work& goal, i64 target) const {  // where validity and age of one go
+        return (b * goal.steps + target) * goal.columns + goal.column + k;
+    }
+};
+
+// Where a target falls. N numbers the stamps of the row.
 template <class N>
-__device__ __forceinline__ void find_targets(const Work& goal, const Stream& s, const TIME_T* t, const Row& row,
-                                             bool bad, const TIME_T* wanted, i64 line, int targets, const Found& found) {
-    const N count = bad ? 0 : (N)row.count;
+__device__ __forceinline__ Hit hit_of(const Work& goal, const Part& part, const TIME_T* t, const Row& row, bool bad,
+                                      i64 target) {
+    const Stream& s = goal.stream[part.k];
     const bool single = s.layout.vector != 0 && s.layout.kind_in != F64;
+    const TIME_T wanted = goal.times[part.b * goal.row + target];
+    const Hit hit = locate<N>(s, t, bad ? 0 : (N)row.count, wanted, single, goal.status);
+    if (goal.age) goal.age[part.line(goal, target)] = hit.age;
+    return hit;
+}
+template <class N>
+__device__ __forceinline__ void find_round(const Work& goal, const Part& part, const TIME_T* t, const Row& row, bool bad,
+                                           i64 first, int targets, const Found& found) {
     for (int i = threadIdx.x; i < targets; i += blockDim.x) {
-        const Hit hit = locate<N>(s, t, count, wanted[i], single, goal.status);
-        found.note(s.layout, i, hit.index < 0 ? -1 : hit.index + row.value, hit.weight, hit.real);
-        if (goal.age) goal.age[line + i * goal.columns] = hit.age;
+        const Hit hit = hit_of<N>(goal, part, t, row, bad, first + i);
+        found.note(goal.stream[part.k].layout, i, hit.index < 0 ? -1 : hit.index + row.value, hit.weight, hit.real);
     }
 }
 
-template <bool held> __device__ __forceinline__ void align_tile(const Work& goal) {
-    extern __shared__ uint4 room[];  // what was found of some targets, then stamps, then samples
-    const Found found(room, goal.capacity);
+extern "C" __global__ void __launch_bounds__(TILE, 4) trajectory_align(const __grid_constant__ Work goal) {
+    extern __shared__ uint4 room[];  // what was found of the targets of a round, then stamps
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
     if (block >= goal.blocks) return;
-    int k = 0;
-    while (k + 1 < goal.streams && block >= goal.stream[k + 1].first_block) ++k;
-    const Stream& s = goal.stream[k];
-    const Source& at = goal.source[k];
-    const i64 b = divide(block - s.first_block, s.tiles), tile = (block - s.first_block) - b * s.tiles;
-    const i64 end = min((tile + 1) * s.tile, goal.steps);
-    const Row row = find_row(s, at, b, goal.status);
+    const Part part(goal, block);
+    const Stream& s = goal.stream[part.k];
+    const Source& at = goal.source[part.k];
+    const Row row = find_row(s, at, part.b, goal.status);
     const TIME_T* t = at.times + row.time;
-    const char* values = at.values + b * s.layout.value_row * s.layout.size_in;
-    char* stamps = berth((char*)room + goal.capacity * 5 * 4, t);
-    char* samples = berth((char*)room + goal.held, values);
-    const bool staged = held || row.count <= goal.staged;
+    const bool staged = row.count <= goal.staged;
+    TIME_T* stamps = (TIME_T*)berth((char*)room + goal.capacity * 20, t);
     bool bad = !row.sound;
     if (staged) {
-        bring(stamps, (const char*)t, row.count * sizeof(TIME_T));
-        if (held) bring(samples, values, row.count * s.layout.value_sample * s.layout.size_in);
+        bring((char*)stamps, (const char*)t, row.count * sizeof(TIME_T));
         arrived();
-        if (goal.checked) bad = __syncthreads_or(bad || out_of_order((TIME_T*)stamps, row.count, goal.status));
+        if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, row.count, goal.status));
     } else if (goal.faulty) {
-        bad |= goal.faulty[k * goal.rows + b] != 0;
+        bad |= goal.faulty[part.k * goal.rows + part.b] != 0;
     }
     if (bad && row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
-    for (i64 first = tile * s.tile; first < end; first += goal.capacity) {
-        const int targets = (int)min(goal.capacity, end - first);
-        const i64 line = (b * goal.steps + first) * goal.columns + goal.column + k;
-        const TIME_T* wanted = goal.times + b * goal.row + first;
-        if (staged) find_targets<i32>(goal, s, (TIME_T*)stamps, row, bad, wanted, line, targets, found);
-        else find_targets<i64>(goal, s, t, row, bad, wanted, line, targets, found);
+    const Found found(room, goal.capacity);
+    for (i64 first = part.first; first < part.end; first += goal.capacity) {
+        const int targets = (int)min(goal.capacity, part.end - first);
+        if (staged) find_round<i32>(goal, part, stamps, row, bad, first, targets, found);
+        else find_round<i64>(goal, part, t, row, bad, first, targets, found);
         __syncthreads();
         const Layout& l = s.layout;
-        const Place place = {values, goal.out[k] + (b * l.out_row + first * l.out_target) * l.size_out, targets};
-        if (held) stream_narrow(l, place, samples, found, goal.valid != nullptr);
-        else stream_features(l, place, found, goal.valid != nullptr);
+        const Place place = {at.values + part.b * l.value_row * l.size_in,
+                             goal.out[part.k] + (part.b * l.out_row + first * l.out_target) * l.size_out, targets};
+        stream_features(l, place, found, goal.valid != nullptr);
         __syncthreads();
         if (goal.valid) {
             for (int i = threadIdx.x; i < targets; i += blockDim.x)
-                goal.valid[line + i * goal.columns] = found.real[i] != 0;
+                goal.valid[part.line(goal, first + i)] = found.real[i] != 0;
             __syncthreads();
         }
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TILE, 2) trajectory_align(const __grid_constant__ Work goal) {
-    align_tile<false>(goal);
-}
-
 #if STREAMS == 1
-extern "C" __global__ void __launch_bounds__(TILE, 2) trajectory_align_narrow(const __grid_constant__ Work goal) {
-    align_tile<true>(goal);
+extern "C" __global__ void __launch_bounds__(2 * TILE, 2) trajectory_align_narrow(const __grid_constant__ Work goal) {
+    extern __shared__ uint4 room[];  // stamps, then samples, then results of a round
+    const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
+    if (block >= goal.blocks) return;
+    const Part part(goal, block);
+    const Layout& l = goal.stream[0].layout;
+    const Row row = find_row(goal.stream[0], goal.source[0], part.b, goal.status);
+    const TIME_T* t = goal.source[0].times + row.time;
+    const char* values = goal.source[0].values + part.b * l.value_row * l.size_in;
+    const i64 bytes = l.features * l.size_in;
+    TIME_T* stamps = (TIME_T*)berth(room, t);
+    char* samples = berth((char*)room + goal.held, values);
+    bring((char*)stamps, (const char*)t, row.count * sizeof(TIME_T));
+    bring(samples, values, row.count * bytes);
+    arrived();
+    bool bad = !row.sound;
+    if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, row.count, goal.status));
+    if (bad && row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
+    for (i64 first = part.first; first < part.end; first += blockDim.x) {
+        const int targets = (int)min((i64)blockDim.x, part.end - first);
+        char* out = goal.out[0] + (part.b * l.out_row + first * l.features) * l.size_out;
+        char* results = berth((char*)room + goal.results, out);
+        if ((int)threadIdx.x < targets) {
+            const i64 target = first + threadIdx.x;
+            const Hit hit = hit_of<i32>(goal, part, stamps, row, bad, target);
+            const Entry e = entry_of(l, hit.index, hit.weight);
+            const bool nan = narrow_target(l, samples, results + threadIdx.x * (u32)bytes, e, goal.valid != nullptr);
+            if (goal.valid) goal.valid[part.line(goal, target)] = hit.real && !nan;
+        }
+        __syncthreads();
+        send(out, results, targets * bytes);
+        __syncthreads();
+    }
 }
 #endif
 

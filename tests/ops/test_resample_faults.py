@@ -62,9 +62,9 @@ def test_a_bad_row(backend: Any, fault: str, layout: str) -> None:
     """CPU: an error that names the row. GPU: it is filled and invalid, the others are right, a warning follows."""
     clock, bad = BAD_ROWS[fault]
     good = [0, 10, 20, 30] if clock is np.int64 else [0.0, 1.0, 2.0, 3.0]
-    if layout == "long":  # over 2048 stamps: checked by a launch of its own
-        middle = [bad[2]] * 2500 if np.isnan(bad[2]) or fault in ("inf", "falling") else [good[2]] * 2500
-        bad, good = bad[:2] + middle + bad[2:], good[:2] + [good[2]] * 2500 + good[2:]
+    if layout == "long":  # too long to stage: checked by a launch of its own
+        middle = [bad[2]] * 20000 if np.isnan(bad[2]) or fault in ("inf", "falling") else [good[2]] * 20000
+        bad, good = bad[:2] + middle + bad[2:], good[:2] + [good[2]] * 20000 + good[2:]
     times, samples = np.array([good, bad, good], clock), len(good)
     values = np.arange(3 * samples * 2, dtype=np.float32).reshape(3, samples, 2)
     goals = np.array([good[0], good[1], good[-1]], clock)
