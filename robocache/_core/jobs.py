@@ -35,15 +35,16 @@ class Job(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """What an alignment reports: float32 stamps too coarse, and how to run it again with other addresses (GPU only).
+    """What an alignment reports: float32 stamps too coarse, and how to run it again with other arrays.
 
-    ``replay(head, sources, outs, loose)`` takes addresses, 0 for what is not there: of targets, valid and age; of the
-    values, times, lengths and offsets of every job, one after another; of their outputs. ``loose`` are results that a
-    graph must keep when the call is captured, because nobody else may.
+    On the GPU ``replay(head, sources, outs, loose)`` takes addresses, 0 for what is not there: of targets, valid and
+    age; of the values, times, lengths and offsets of every job, one after another; of their outputs. ``loose`` are
+    results that a graph must keep when the call is captured, because nobody else may. On the CPU, where there is one
+    for a lone job, it takes the arrays themselves and says whether all is well, see ``robocache.cpu._again``.
     """
 
     coarse: bool
-    replay: Callable[..., None] | None
+    replay: Callable[..., Any] | None
 
 
 class Found(NamedTuple):

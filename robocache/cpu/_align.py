@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.errors import DataError
 from .._core.jobs import REFUSE, Job
+from ._again import HEAD, Again
 from ._blend import streamer
 from ._locate import CHUNK, blend_kept, locator
 from ._team import spread
@@ -17,7 +18,6 @@ TARGET_BYTES = 384  # what one target takes beside its features, in bytes moved 
 INTEGERS = struct.Struct("=6q2Q21q8s")  # the words of ``locate`` for stamps of int64
 FLOATS = struct.Struct("=5q3d21q8s")  # and for float64 and float32
 NO_CLOCK = (0,) * 15
-HEAD = object.__basicsize__  # what precedes the first field of an array, its address
 _sample = np.empty(1)
 DIRECT = ctypes.c_size_t.from_address(id(_sample) + HEAD).value == _sample.ctypes.data
 
@@ -27,21 +27,21 @@ def bracket(job: Job, targets: Any, valid: Any, age: Any, check: bool, index: An
     return run(job, targets, valid, age, 0, check, index, weight)
 
 
-def stream(job: Job, valid: Any, index: Any, weight: Any) -> None:
-    """Features from index and weight, which repeat where they are of one row and the result of more."""
-    if job.out.size:
-        layout, given = _arguments(job, None, valid, None, 0, False, index, weight)
-        spread(blend_kept.address, _items(job), 3 * job.out.nbytes, layout, *given)
+def stream(job: Job, valid: Any, index: Any, weight: Any) -> Again | None:
+    """Features from index and weight, which repeat where they are of one row and the result of more; how to again."""
+    if not job.out.size:
+        return None
+    layout, given = _arguments(job, None, valid, None, 0, False, index, weight)
+    spread(blend_kept.address, _items(job), 3 * job.out.nbytes, layout, *given)
+    return _repeat(job, None, blend_kept.address, 3 * job.out.nbytes, layout.pack(*given))
 
 
 def run(
     job: Job, targets: Any, valid: Any, age: Any, column: int, check: bool, index: Any = None, weight: Any = None
 ) -> bool:
     """One stream; whether its float32 stamps are too coarse."""
-    rows, steps, _ = job.out.shape
-    moved = 3 * job.out.nbytes + job.times.nbytes + TARGET_BYTES * rows * steps
     layout, given = _arguments(job, targets, valid, age, column, check, index, weight)
-    found = spread(_locator(job), _items(job), moved, layout, *given)
+    found = spread(_locator(job), _items(job), _moved(job), layout, *given)
     faults = [(row, sample) for _, row, sample, _ in found if row >= 0]
     if faults:
         raise DataError(
@@ -55,6 +55,25 @@ def run(
             "choose outside='hold' or 'nan', or narrow target_times"
         )
     return any(f[3] for f in found)
+
+
+def repeat(job: Job, targets: Any, valid: Any, age: Any, check: bool) -> Again | None:
+    """How to run a lone stream again with other arrays."""
+    layout, given = _arguments(job, targets, valid, age, 0, check, None, None)
+    return _repeat(job, targets, _locator(job), _moved(job), layout.pack(*given))
+
+
+def _repeat(job: Job, targets: Any, function: int, moved: int, words: bytes) -> Again | None:
+    if not DIRECT:
+        return None
+    times = None if targets is None else job.times
+    arrays = (job.values, times, targets, job.out, job.lengths, job.offsets)
+    return Again(function, _items(job), moved, words, arrays)
+
+
+def _moved(job: Job) -> int:
+    rows, steps, _ = job.out.shape
+    return 3 * job.out.nbytes + job.times.nbytes + TARGET_BYTES * rows * steps
 
 
 def _items(job: Job) -> int:

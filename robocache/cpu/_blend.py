@@ -12,7 +12,7 @@ from numba import int64, void
 
 from .._core import dtypes
 from .._core.jobs import Job
-from ._address import view
+from ._address import fetch, get, move, put, view
 from ._half import narrow_bf16, narrow_f16, widen_bf16, widen_f16
 from ._jit import kernel, native
 from ._locate import (
@@ -33,6 +33,9 @@ from ._locate import (
 
 RAW = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 SIGNATURE = void(int64, int64, int64, int64)
+SHORT = 16  # features that are few
+LINE = 64  # bytes of a cache line
+AHEAD, MOST = 8, 512  # how many targets ahead, and bytes of each, the processor is asked for
 
 
 @kernel(inline=True)
@@ -47,9 +50,43 @@ def _begin(item, index, weight, words):
     )  # fmt: skip
 
 
+@kernel(inline=True)
+def _fetch(index, k, base, step, nbytes):
+    """Ask for the sample of a later target: the processor foresees no way through rows that skips samples."""
+    if k + AHEAD < index.size and nbytes >= LINE:
+        later = base + max(index[k + AHEAD], 0) * step
+        for line in range(0, min(nbytes, MOST), LINE):
+            fetch(later + line)
+
+
+@kernel(inline=True)
+def _lean(near, far, share, brain):
+    """A feature on the line from the nearer sample, whose zeros keep their sign; 16-bit floats are rounded once."""
+    if not isinstance(near, np.uint16):
+        return near + share * (near - far)
+    if brain:
+        return narrow_bf16(widen_bf16(near) + share * (widen_bf16(near) - widen_bf16(far)))
+    return narrow_f16(widen_f16(near) + share * (widen_f16(near) - widen_f16(far)))
+
+
+@kernel(inline=True)
+def _lean_all(features, result, near, far, share, kind, brain):
+    for d in range(features):
+        put(result, d, _lean(get(near, d, kind), get(far, d, kind), share, brain))
+
+
+@kernel(inline=True)
+def _nan(x, brain):
+    if not isinstance(x, np.uint16):
+        return x != x
+    return (x & np.uint16(0x7FFF)) > (np.uint16(0x7F80) if brain else np.uint16(0x7C00))
+
+
 @functools.cache
-def _float_blender(double: bool) -> Any:
-    kind = np.float64 if double else np.float32
+def _blender(kind: Any, brain: bool) -> Any:
+    """For floats; ``kind`` is uint16 for those of 16 bits, ``brain`` says of which sort."""
+    real = np.float32 if kind is np.uint16 else kind
+    size = np.dtype(kind).itemsize
 
     @native(SIGNATURE, contract=True)
     def blend(item, index_at, weight_at, args):
@@ -57,67 +94,27 @@ def _float_blender(double: bool) -> Any:
         position, count, index, weight, base, to = _begin(item, index_at, weight_at, words)
         features, step, next_to = words[FEATURES], words[VALUE_STEP], words[OUT_STEP]
         for k in range(count):
-            result = view(to, features, kind)
+            _fetch(index, k, base, step, features * size)
+            at, exact, result = index[k], weight[k], to
             to += next_to
-            at, exact = index[k], weight[k]
             if at < 0:
-                result[:] = fill
+                for d in range(features):
+                    put(result, d, fill)
                 continue
             left = base + at * step
-            a = view(left, features, kind)
             if exact == 0:
-                result[:] = a
+                move(result, left, features * size)
             else:  # from the nearer end: exact at both, half the worst error of a + w * (b - a)
-                w = kind(exact)
-                near, share = (left, w) if w < 0.5 else (left + step, w - kind(1))
-                from_, c = view(near, features, kind), view(left + step, features, kind)
-                for d in range(features):
-                    result[d] = from_[d] + share * (c[d] - a[d])
-            if words[VALID]:
-                bad = False
-                for d in range(features):
-                    bad |= result[d] != result[d]
-                if bad:
-                    view(words[VALID] + (position + k) * words[COLUMNS], 1, np.uint8)[0] = 0
-
-    return blend
-
-
-@functools.cache
-def _half_blender(brain: bool) -> Any:
-    """The same for 16-bit floats held as uint16: widen, float32 arithmetic, one rounding."""
-    infinity = np.uint16(0x7F80) if brain else np.uint16(0x7C00)
-
-    @native(SIGNATURE, contract=True)
-    def blend(item, index_at, weight_at, args):
-        words, fill = view(args, WORDS, np.int64), view(args + 8 * FILLER, 1, np.uint16)[0]
-        position, count, index, weight, base, to = _begin(item, index_at, weight_at, words)
-        features, step, next_to = words[FEATURES], words[VALUE_STEP], words[OUT_STEP]
-        for k in range(count):
-            result = view(to, features, np.uint16)
-            to += next_to
-            at, exact = index[k], weight[k]
-            if at < 0:
-                result[:] = fill
-                continue
-            left = base + at * step
-            a = view(left, features, np.uint16)
-            if exact == 0:
-                result[:] = a
-            else:
-                w = np.float32(exact)
-                near, share = (left, w) if w < 0.5 else (left + step, w - np.float32(1))
-                from_, c = view(near, features, np.uint16), view(left + step, features, np.uint16)
-                if brain:
-                    for d in range(features):
-                        result[d] = narrow_bf16(widen_bf16(from_[d]) + share * (widen_bf16(c[d]) - widen_bf16(a[d])))
+                w, right = real(exact), left + step
+                near, far, share = (left, right, -w) if w < 0.5 else (right, left, w - real(1))
+                if features < SHORT:  # known to the compiler: one masked vector where there is such a thing
+                    _lean_all(features, result, near, far, share, kind, brain)
                 else:
-                    for d in range(features):
-                        result[d] = narrow_f16(widen_f16(from_[d]) + share * (widen_f16(c[d]) - widen_f16(a[d])))
+                    _lean_all(features, result, near, far, share, kind, brain)
             if words[VALID]:
-                bad = False
+                bad, written = False, view(result, features, kind)
                 for d in range(features):
-                    bad |= (result[d] & np.uint16(0x7FFF)) > infinity
+                    bad |= _nan(written[d], brain)
                 if bad:
                     view(words[VALID] + (position + k) * words[COLUMNS], 1, np.uint8)[0] = 0
 
@@ -127,6 +124,7 @@ def _half_blender(brain: bool) -> Any:
 @functools.cache
 def _copier(kind: Any) -> Any:
     """The same where a sample is taken as it is and has no NaN."""
+    size = np.dtype(kind).itemsize
 
     @native(SIGNATURE)
     def copy(item, index_at, weight_at, args):
@@ -134,11 +132,13 @@ def _copier(kind: Any) -> Any:
         _, count, index, _, base, to = _begin(item, index_at, weight_at, words)
         features = words[FEATURES]
         for k in range(count):
-            result = view(to + k * words[OUT_STEP], features, kind)
-            if index[k] < 0:
-                result[:] = fill
+            _fetch(index, k, base, words[VALUE_STEP], features * size)
+            if index[k] >= 0:
+                move(to, base + index[k] * words[VALUE_STEP], features * size)
             else:
-                result[:] = view(base + index[k] * words[VALUE_STEP], features, kind)
+                for d in range(features):
+                    put(to, d, fill)
+            to += words[OUT_STEP]
 
     return copy
 
@@ -147,9 +147,9 @@ def _copier(kind: Any) -> Any:
 def streamer(dtype: np.dtype) -> int:
     """Address of the C function that writes the results of an item; NaN clears ``valid``."""
     if dtype in dtypes.HALF:
-        return _half_blender(dtype == dtypes.bfloat16).address
+        return _blender(np.uint16, dtype == dtypes.bfloat16).address
     if dtype in dtypes.FLOATING:
-        return _float_blender(dtype == dtypes.float64).address
+        return _blender(np.float64 if dtype == dtypes.float64 else np.float32, False).address
     return _copier(RAW[dtype.itemsize]).address
 
 

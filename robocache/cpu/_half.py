@@ -37,9 +37,8 @@ def widen_bf16(x):
 def narrow_bf16(a):
     bits = np.float32(a).view(np.uint32)
     rounded = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
     nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
-    return np.uint16(quiet if nan else rounded)
+    return np.uint16(np.uint32(0x7FFF) if nan else rounded)
 
 
 @kernel(inline=True)

@@ -6,6 +6,7 @@ several times the compile time, and a barrier of theirs can take longer than a s
 often for Python threads take an address instead, see ``_team``.
 """
 
+import functools
 import math
 import os
 import threading
@@ -23,9 +24,13 @@ _pool: "_Pool | None" = None
 _lock = threading.Lock()
 
 
-def kernel(contract: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Compile for the CPU. ``contract`` lets a*b+c become one fma; nothing else of fast-math is ever on."""
-    return _stored(numba.njit, nogil=True, inline="always" if inline else "never", **_fast(contract))
+def kernel(contract: bool = False, inline: bool = False, signature: Any = None) -> Callable[[Callable[..., Any]], Any]:
+    """Compile for the CPU, with a signature at once, else when called.
+
+    ``contract`` lets a*b+c become one fma; nothing else of fast-math is ever on.
+    """
+    compiler = functools.partial(numba.njit, signature)
+    return _stored(compiler, nogil=True, inline="always" if inline else "never", **_fast(contract))
 
 
 def native(signature: Any, contract: bool = False) -> Callable[[Callable[..., Any]], Any]:

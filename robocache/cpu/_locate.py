@@ -7,7 +7,7 @@ import numpy as np
 from numba import int64, void
 
 from .._core import jobs
-from ._address import call, stack, view
+from ._address import call, passed, stack, view
 from ._jit import kernel, native
 
 NEAREST, PREVIOUS, NEXT, LINEAR = jobs.NEAREST, jobs.PREVIOUS, jobs.NEXT, jobs.LINEAR
@@ -15,13 +15,14 @@ FILL, EXTRAPOLATE = jobs.FILL, jobs.EXTRAPOLATE
 NAT = np.iinfo(np.int64).min
 CHUNK = 1024  # targets of an item of work: their index and weight stay in the first cache
 SCRATCH = 2 * CHUNK
-NEAR = 8  # stamps compared at once before galloping: counting those passed leaves the processor nothing to mispredict
+NEAR = 8  # stamps compared at once (by ``passed``) before galloping: there is nothing to mispredict in that
 BLOCK = 64  # stamps whose order is checked at once
 
 # Words of the arguments. LATENCY, TOLERANCE and MAX_GAP are of the type of the stamps' differences; TIMES and the like
 # are addresses, 0 for what is not there; rows and steps of arrays are apart by so many bytes. INDEX and WEIGHT are kept
 # for a number of items, KEPT, after which they repeat, with as many targets an item as the longest has.
-# Numba stores ``_blend`` compiled with these numbers and looks at that file only: whoever changes them must touch it.
+# Numba stores ``_blend`` and ``_again`` compiled with these numbers and looks at those files only: whoever changes them
+# must touch those.
 SAMPLES, METHOD, OUTSIDE, REACH, CHECK, LATENCY, TOLERANCE, MAX_GAP, TIMES, TIME_ROW, LENGTHS, OFFSETS = range(12)
 TARGETS, TARGET_ROW, AGE, STEPS, VALID, COLUMNS, BLEND, VALUES, VALUE_ROW, VALUE_STEP, FEATURES = range(12, 23)
 OUT, OUT_ROW, OUT_STEP, INDEX, WEIGHT, KEPT, FILLER, WORDS = range(23, 31)
@@ -74,16 +75,13 @@ def _upper(row, n, q, latency, hint):
     low, high = np.int64(0), np.int64(n)
     if 0 < hint <= n and _captured(row[hint - 1], latency) <= q:
         low = hint
-        near = row[hint : min(n, hint + NEAR)]
-        passed = np.int64(0)
-        if near.size == NEAR:
-            for i in range(NEAR):
-                passed += _captured(near[i], latency) <= q
-        else:
-            for i in range(near.size):
-                passed += _captured(near[i], latency) <= q
-        low += passed
-        if passed < NEAR:
+        if hint + NEAR > n:
+            for i in range(hint, n):
+                low += _captured(row[i], latency) <= q
+            return low
+        near = passed(row[hint:], latency, q)
+        low += near
+        if near < NEAR:
             return low
         step = np.int64(1)
         while low + step < n and _captured(row[low + step - 1], latency) <= q:

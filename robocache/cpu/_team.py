@@ -22,6 +22,7 @@ POST_BYTES = 1 << 16  # what calling one thread costs the caller, in bytes moved
 LEAST_BYTES = 1 << 20  # less than this is done before another thread has woken
 PARTS = 4  # parts a thread, so that those who come late or are slow do fewer
 PART_BYTES = 1 << 17  # what a part should move at least
+ALONE = (0, 1, 0, 0)  # no helpers, one part
 
 # A worker's record is a cache line: the job it is called to, and the lock it sleeps on with what takes and frees it.
 WORKER = struct.Struct("=4q32x")
@@ -42,7 +43,7 @@ _release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(("PyThread_release_lock", _py
 _start = ctypes.PYFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p)(("PyThread_start_new_thread", _python))
 
 _team: "_Team | None" = None
-_spare: "list[_Job]" = []
+spare: "list[Memory]" = []
 _lock = threading.Lock()
 
 
@@ -80,21 +81,48 @@ def _serve(worker):
                 call(record[RELEASE], done, 0, 0, 0)
 
 
-@native(void(int64, int64))
-def _drive(job, helpers):
-    """Do a job, with up to that many idle workers."""
+@kernel(inline=True)
+def drive(job, function, items, helpers, parts, workers, size):
+    """Do a job whose arguments are in place, with up to that many idle workers."""
     words = view(job, 10, int64)
+    words[BEGUN], words[MEMBERS], words[PARTED], words[ITEMS] = 0, helpers + 1, parts, items
+    words[FUNCTION], words[WORKERS], words[SIZE] = function, workers, size
     absent = helpers
-    for worker in range(words[WORKERS], words[WORKERS] + 64 * words[SIZE], 64):
+    for worker in range(workers, workers + 64 * size, 64):
         if absent > 0 and swap(worker, IDLE, job):
             absent -= 1
             record = view(worker, 4, int64)
             call(record[RELEASE], record[LOCK], 0, 0, 0)
     _work(job)
-    for worker in range(words[WORKERS], words[WORKERS] + 64 * words[SIZE], 64):
+    for worker in range(workers, workers + 64 * size, 64):
         absent += swap(worker, job, IDLE)
     if not _leave(job, absent + 1):
-        call(view(words[WORKERS], 4, int64)[ACQUIRE], words[DONE], 1, 0, 0)
+        call(view(workers, 4, int64)[ACQUIRE], words[DONE], 1, 0, 0)
+
+
+@kernel()
+def _run(job, function, items, helpers, parts, workers, size):
+    drive(job, function, items, helpers, parts, workers, size)
+
+
+def crew(items: int, nbytes: int) -> tuple[int, int, int, int]:
+    """Who helps with a job that moves so many bytes: helpers, parts, and the records of the workers."""
+    if nbytes < LEAST_BYTES:
+        return ALONE
+    # n threads take work / n + n * post, which is least at the root of work / post.
+    count = min(threads(), MOST_THREADS, items, math.isqrt(nbytes // POST_BYTES))
+    if count <= 1:
+        return ALONE
+    team = _workers(count - 1)
+    return count - 1, max(count, min(items, count * PARTS, nbytes // PART_BYTES)), team.start, team.size
+
+
+def take() -> "Memory":
+    """Memory for a job, to be given back to ``spare``."""
+    try:
+        return spare.pop()
+    except IndexError:
+        return Memory()
 
 
 def spread(function: int, items: int, nbytes: int, layout: struct.Struct, *args: Any) -> list[tuple[int, ...]]:
@@ -102,36 +130,21 @@ def spread(function: int, items: int, nbytes: int, layout: struct.Struct, *args:
 
     ``nbytes`` is the work in bytes moved. Returns the four integers that each part has reported, in order.
     """
-    helpers, parts, team = 0, 1, None
-    if nbytes >= LEAST_BYTES:
-        # n threads take work / n + n * post, which is least at the root of work / post.
-        count = min(threads(), MOST_THREADS, items, math.isqrt(nbytes // POST_BYTES))
-        if count > 1:
-            helpers, parts = count - 1, max(count, min(items, count * PARTS, nbytes // PART_BYTES))
-            team = _workers(helpers)
-    try:
-        job = _spare.pop()
-    except IndexError:
-        job = _Job()
-    start, memory = job.start, job.memory
-    layout.pack_into(memory, ARGS_AT, *args)
-    place = (0, 0) if team is None else (team.start, team.size)
-    JOB.pack_into(
-        memory, 0, 0, helpers + 1, parts, items, function, start + ARGS_AT, start + REPORTS_AT, job.done, *place
-    )  # fmt: skip
-    _run(start, helpers)
-    found = [REPORT.unpack_from(memory, REPORTS_AT + part * REPORT.size) for part in range(parts)]
-    _spare.append(job)
+    job, hands = take(), crew(items, nbytes)
+    layout.pack_into(job.bytes, ARGS_AT, *args)
+    _run(job.start, function, items, *hands)
+    found = [REPORT.unpack_from(job.bytes, REPORTS_AT + part * REPORT.size) for part in range(hands[1])]
+    spare.append(job)
     return found
 
 
-class _Job:
-    """Memory of one call, and the lock its caller sleeps on."""
+class Memory:
+    """Of one job; with the lock its caller sleeps on."""
 
     def __init__(self) -> None:
-        self.memory = bytearray(JOB_BYTES)
-        self.start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        self.done = _closed()
+        self.bytes = bytearray(JOB_BYTES)
+        self.start = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
+        JOB.pack_into(self.bytes, 0, 0, 0, 0, 0, 0, self.start + ARGS_AT, self.start + REPORTS_AT, _closed(), 0, 0)
 
 
 class _Team:
@@ -180,6 +193,5 @@ def _forget() -> None:
     _team, _lock = None, threading.Lock()
 
 
-_run = _drive.ctypes
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -24,9 +24,17 @@ def find(job: Job, targets: Any, rows: int, check: str) -> Found:
     return Found(index, weight, valid[..., 0], age[..., 0], coarse)
 
 
-def apply(job: Job, found: Found, valid: Any) -> Callable[..., None] | None:
+def apply(job: Job, found: Found, valid: Any) -> Callable[..., Any] | None:
     """See robocache.ops.plan.Plan."""
     if valid is not None:
         valid[..., 0] = found.valid
-    stream(job, valid, found.index, found.weight)
-    return None
+    again = stream(job, valid, found.index, found.weight)
+    if again is None:
+        return None
+
+    def replay(values: Any, out: Any, valid: Any) -> bool:
+        if valid is not None:
+            valid[...] = found.valid
+        return again(values, None, None, None, None, out, valid, None)
+
+    return replay

@@ -5,7 +5,6 @@ a call whose key was seen before has passed the checks already. What depends on 
 """
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .._core import dtypes
-from .._core.errors import ArgumentError, DataWarning
 from .._core.jobs import Job
 from ._outputs import apart
 
 COARSE = "source_times are float32 and too coarse for their own spacing; keep times in int64 ns or float64"
+STRAIGHT = 0x101  # the flags of NumPy that say C-contiguous and aligned
 CAPACITY = 1024  # then all is forgotten: a loop over ever-changing shapes must not grow without end
 
 
@@ -50,9 +49,11 @@ def key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
 
 def pair(values: Any, out: Any, flags: int) -> Any:
     """Key of a call with one array and perhaps an output: the leanest, for plans."""
+    if type(values) is np.ndarray:
+        return _host_key((values, out), (flags,))
     cupy = sys.modules.get("cupy")
     if cupy is None or type(values) is not cupy.ndarray:
-        return key((values, out), (flags,))
+        return None
     data = values.data
     device = data.device_id
     if cupy.cuda.runtime.getDevice() != device:
@@ -74,10 +75,10 @@ def _host_key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
             continue
         if type(array) is not np.ndarray:
             return None
-        flags = array.flags
-        if not (flags.c_contiguous and flags.aligned):
+        flags = array.flags.num
+        if flags & STRAIGHT != STRAIGHT:
             return None
-        parts += (array.shape, array.dtype)
+        parts += (array.shape, array.dtype, flags)  # of the flags, whether a result can be written
     return ("cpu", *parts, *options, *map(type, options))
 
 
@@ -155,46 +156,27 @@ def reach(array: Any) -> tuple[int, int]:
     return sum(min(s, 0) for s in spans), sum(max(s, 0) for s in spans) + array.itemsize
 
 
-def resample(align: Any, again: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> Any:
+def resample(again: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> Any:
     """Replay of a call that has just run; ``want`` is (return_valid, return_age, check)."""
-    if again is None:
-        return HostResample(align, job, lead, result, goals, want)
+    if isinstance(result, np.ndarray):
+        return HostResample(again, lead, result, goals, want)
     return Resample(again, job, lead, result, goals, want)
 
 
 class HostResample:
-    """The same on the CPU, where only the checks are saved."""
+    """The same on the CPU; None where machine code finds a fault, which the whole call then names."""
 
-    def __init__(self, align: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> None:
-        self._align, self._lead, self._goals = align, lead, goals.shape
+    def __init__(self, again: Any, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> None:
+        self._again, self._lead, self._time = again, lead, goals.dtype
         self._result = (result.shape, result.dtype)
-        self._job = job._replace(values=None, times=None, lengths=None, offsets=None, out=None)
-        self._shapes = (job.values.shape, job.times.shape, job.out.shape)
-        self._valid, self._age, self._check = want
-        self._time = goals.dtype
+        self._valid, self._age, _ = want
 
     def __call__(self, values: Any, source_times: Any, target_times: Any, lengths: Any, offsets: Any, out: Any) -> Any:
-        result = out
-        if out is None:
-            result = np.empty(*self._result)
-        else:
-            apart("out", out, {"values": values, "source_times": source_times, "target_times": target_times}, np)
-            if not out.flags.writeable:
-                raise ArgumentError("out is read-only; pass a writable array")
-        samples, stamps, flat = self._shapes
-        job = Job(
-            values.reshape(samples),
-            source_times.reshape(stamps),
-            lengths,
-            offsets,
-            result.reshape(flat),
-            *self._job[5:],
-        )
-        shape = (*flat[:2], 1)
-        valid = np.empty(shape, np.bool_) if self._valid else None
-        age = np.empty(shape, self._time) if self._age else None
-        if self._align([job], target_times.reshape(self._goals), valid, age, self._check).coarse:
-            warnings.warn(COARSE, DataWarning, stacklevel=3)
+        result = np.empty(*self._result) if out is None else out
+        valid = np.empty(self._lead, np.bool_) if self._valid else None
+        age = np.empty(self._lead, self._time) if self._age else None
+        if not self._again(values, source_times, target_times, lengths, offsets, result, valid, age):
+            return None
         if valid is None and age is None:
             return result
-        return tuple(a if a is result else a.reshape(self._lead) for a in (result, valid, age) if a is not None)
+        return tuple(array for array in (result, valid, age) if array is not None)

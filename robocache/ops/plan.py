@@ -147,7 +147,9 @@ class Plan:
         # Validate.
         key = _replay.pair(values, out, (2 if return_valid else 0) + (1 if return_age else 0))
         if key is not None and (replay := self._known.get(key)) is not None:
-            return replay(values, out)
+            answer = replay(values, out)
+            if answer is not None:
+                return answer
         call, (samples, given) = interop.receive(values=values, out=out)
         if (call.backend, call.device) != (self._backend, self._device):
             raise DeviceError(
@@ -167,7 +169,7 @@ class Plan:
             job = Job(array, None, None, packed, flat, code, policy, fill, 0, jobs.NO_LIMIT, jobs.NO_LIMIT)
             valid = call.empty((*flat.shape[:2], 1), dtypes.boolean) if return_valid else None
             again = twin(call.backend, "plan").apply(job, self._found, valid)
-            if key is not None and _replay.same_memory([(array, samples)]):
+            if key is not None and again is not None and _replay.same_memory([(array, samples)]):
                 if len(self._known) >= _replay.CAPACITY:
                     self._known.clear()
                 self._known[key] = Applied(self, again, job, lead, result, (return_valid, return_age))
@@ -273,13 +275,11 @@ class Applied:
     def __init__(self, plan: Plan, again: Any, job: Job, lead: tuple[int, ...], result: Any, options: Any) -> None:
         self._plan, self._again, self._lead = plan, again, lead
         self._result, self._size = (result.shape, result.dtype), result.nbytes
-        self._job = job._replace(values=None, out=None)
-        self._shapes = job.values.shape, job.out.shape
         self._reach = _replay.reach(job.values)
         self._valid, self._age = options
 
     def __call__(self, values: Any, out: Any) -> Any:
-        return self._on_host(values, out) if self._again is None else self._on_device(values, out)
+        return self._on_host(values, out) if type(values) is np.ndarray else self._on_device(values, out)
 
     def _on_device(self, values: Any, out: Any) -> Any:
         cupy = sys.modules["cupy"]
@@ -297,17 +297,13 @@ class Applied:
 
     def _on_host(self, values: Any, out: Any) -> Any:
         result = np.empty(*self._result) if out is None else out
-        if out is not None:
-            interop.writable("out", out)
-            _outputs.apart("out", out, {"values": values}, np)
-        samples, flat = self._shapes
-        job = self._job._replace(values=values.reshape(samples), out=result.reshape(flat))
-        valid = np.empty((*flat[:2], 1), np.bool_) if self._valid else None
-        twin("cpu", "plan").apply(job, self._plan._found, valid)
-        answer = [result] if valid is None else [result, valid.reshape(self._lead)]
-        if self._age:
-            answer.append(self._plan.ages(self._lead, np))
-        return answer[0] if len(answer) == 1 else tuple(answer)
+        valid = np.empty(self._lead, np.bool_) if self._valid else None
+        if not self._again(values, result, valid):
+            return None  # out overlaps values: the whole call says so
+        if valid is None and not self._age:
+            return result
+        age = self._plan.ages(self._lead, np) if self._age else None
+        return tuple(array for array in (result, valid, age) if array is not None)
 
 
 __all__ = ["Plan"]

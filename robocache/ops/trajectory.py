@@ -126,7 +126,9 @@ def resample_trajectories(
     options = (method, outside, max_gap, tolerance, return_valid, return_age, check)
     key = _replay.key((values, source_times, target_times, lengths, offsets, out), options)
     if (replay := _known.find(key)) is not None:
-        return replay(values, source_times, target_times, lengths, offsets, out)
+        again = replay(values, source_times, target_times, lengths, offsets, out)
+        if again is not None:
+            return again
     checks.choice("check", check, _streams.CHECKS)
     call, (samples, stamps, goals, counts, edges, given) = interop.receive(
         values=values, source_times=source_times, target_times=target_times, lengths=lengths, offsets=offsets, out=out
@@ -151,10 +153,9 @@ def resample_trajectories(
         valid = call.empty((*flat, 1), dtypes.boolean) if return_valid else None
         age = call.empty((*flat, 1), stamps.dtype) if return_age else None
         goals = _streams.one_row(goals) if goals.ndim == 2 else goals[None]
-        align = twin(call.backend, "trajectory").align
-        coarse, again = align([job], goals, valid, age, check)
-        if key is not None and _replay.same_memory(zip((*job[:4], goals), arrays, strict=True)):
-            _known.keep(key, _replay.resample(align, again, job, lead, result, goals, options[-3:]))
+        coarse, again = twin(call.backend, "trajectory").align([job], goals, valid, age, check)
+        if key is not None and again is not None and _replay.same_memory(zip((*job[:4], goals), arrays, strict=True)):
+            _known.keep(key, _replay.resample(again, job, lead, result, goals, options[-3:]))
 
         # Restore shape.
         answer = [out if out is not None else call.give(result)]

@@ -10,7 +10,7 @@ from oracles import trajectory as oracle
 from strategies import EPOCH_NS, FLOATS, METHODS, numbers, stamps, targets
 
 import robocache as rc
-from robocache._core.errors import ArgumentError, DTypeError, ShapeError
+from robocache._core.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 VALUES, TIMES, GOALS = np.arange(24, dtype=np.float32).reshape(2, 4, 3), np.arange(4) * 10, np.array([5, 10, 99])
 
@@ -161,3 +161,23 @@ def test_threads_of_the_caller_do_not_disturb_one_another(backend: Any, monkeypa
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_calls_seen_before_still_find_every_fault() -> None:
+    """On the CPU such calls leave all checks of contents and addresses to machine code."""
+    lengths, bad, fitting = np.array([4, 2]), TIMES[::-1].copy(), np.empty((2, 3, 3), np.float32)
+    plan = rc.Plan(TIMES, np.arange(4) * 10)
+    for _ in range(3):
+        rc.resample_trajectories(VALUES, TIMES, GOALS, lengths=lengths, out=fitting)
+        rc.resample_trajectories(VALUES, TIMES, GOALS[:2] - 5, outside="raise")
+        plan(VALUES, out=VALUES.copy())
+    with pytest.raises(DataError, match="sample 1"):
+        rc.resample_trajectories(VALUES, bad, GOALS, lengths=lengths, out=fitting)
+    for wrong in ([5, 2], [4, -1]):
+        with pytest.raises(DataError, match="lengths"):
+            rc.resample_trajectories(VALUES, TIMES, GOALS, lengths=np.array(wrong), out=fitting)
+    with pytest.raises(DataError, match="4 target_times"):
+        rc.resample_trajectories(VALUES, TIMES, GOALS[1:] + 40, outside="raise")
+    values = VALUES.copy()
+    with pytest.raises(ArgumentError, match="overlaps"):
+        plan(values, out=values)
