@@ -14,6 +14,7 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("GRID_THREADS", "_points.py", "grid.cuh", "THREADS"),
         ("ALONE", "_points.py", "table.cuh", "ALONE"),
         ("CHUNK", "_points.py", "table.cuh", "CHUNK"),
+        ("ACCESS", "extremes.py", "extremes.cuh", "ACCESS"),
         ("MOST", "group.py", "find.cuh", "MOST"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _launch, group, reduce
+from . import _launch, extremes, group, reduce
 from ._module import Macros, function
 from ._points import BLOCKS, MACROS, THREADS, Source, clear, flat
 
@@ -51,7 +51,11 @@ def voxel_grid(
     if reduced:
         flattened, *layout = flat(features)
         shared = shared and flattened is features
-        dense = Dense(source, layout, features, rows, grid, cells if channels_first else 0, tuple(reduced), fill)
+        dense: Dense | extremes.Extremes
+        if source and not channels_first and extremes.fits(reduced, features, rows.clouds * cells):
+            dense = extremes.Extremes(source, layout, flattened, rows, grid, reduced, fill)
+        else:
+            dense = Dense(source, layout, features, rows, grid, cells if channels_first else 0, tuple(reduced), fill)
         dense.run(_addresses(source), flattened.data.ptr, tuple(reduced.values()), _address(dropped), status)
     if strict:
         _launch.finish()  # synchronizes
