@@ -18,6 +18,7 @@ STAGED = 8192  # longest row that is staged in shared memory and checked there, 
 GRID = 0x7FFFFFFF  # blocks along the first axis
 CHECKED = 2048  # stamps of a longer row that one block checks, unless there are many rows
 TILE = 256  # most threads in a block, and targets whose index it holds; twice as many threads for narrow rows
+FOUND = 24  # bytes of shared memory a target whose index a block holds
 TILE_BYTES = 131072  # results a block should write, to be worth the staging
 TILE_MOST = 4096
 BLOCKS = 264  # to fill the card: 2 on each of 132
@@ -55,7 +56,7 @@ class Launch:
         tiles = [tile_of(rows, steps, job.out.shape[2] * job.out.dtype.itemsize) for job in jobs]
         device, variant = _launch.device_id(targets), macros(time, places)
         capacity, limit = min(TILE, max(tiles)), shared_memory(device) // 2
-        room = (limit - capacity * 20 - BERTH) // time.itemsize
+        room = (limit - capacity * FOUND - BERTH) // time.itemsize
         staged = max(_staged(job, min(STAGED, room)) for job in jobs)
         streams, work, most = bytearray(), 0, 0
         for job, tile in zip(jobs, tiles, strict=True):
@@ -75,7 +76,7 @@ class Launch:
         self._size = np.dtype(f"V{len(self._template)}")
         self._blocks = grid_of(work)
         self._threads = (threads,)
-        self._room = room or capacity * 20 + staged * time.itemsize + BERTH
+        self._room = room or capacity * FOUND + staged * time.itemsize + BERTH
         self._faulty = count * rows
         self._shares = shares_of(self._faulty, longest) if checked and longest > staged else None
         self._kernel = function(device, "trajectory", "trajectory_align" + "_narrow" * (narrow is not None), variant)
@@ -128,8 +129,8 @@ def layout(job: Job) -> tuple[bytes, int]:
     row = 0 if packed or values.shape[0] == 1 else values.strides[0] // size_in
     sample, features = values.strides[-2] // size_in, out.shape[2]
     out_row, out_target = out.strides[0] // size_out, out.strides[1] // size_out
-    vector = 0
-    if values.dtype == out.dtype:
+    vector, farthest = 0, max(abs(sample), TILE * abs(out_target), TILE * features) * size_out
+    if values.dtype == out.dtype and farthest < 1 << 31:  # as blend.cuh numbers bytes and accesses
         steps, address = features | row | sample | out_row | out_target, values.data.ptr | out.data.ptr
         vector = next((n for n in WIDTHS[size_out] if steps % n == 0 and address % (n * size_out) == 0), 1)
     fill = _bits(None if job.fill != job.fill else job.fill, out.dtype)

@@ -1,55 +1,10 @@
-// Features of a tile of targets from one or two samples each: shared by every kernel that knows index and weight.
-
-#define TILE 256  // most threads of a block, and targets whose index and weight it holds; mirrored in _work.py
-
-enum Kind { F16, BF16, F32, F64, I8, U8, I16, U16, I32, U32, I64, U64, BOOL };
-struct Layout {  // of one stream's values and results; mirrored by _LAYOUT in _work.py; 8-byte fields only
-    i64 features;
-    i64 value_row, value_sample, out_row, out_target;  // in elements
-    u64 fill;                                          // bits of one output element
-    i64 kind_in, kind_out, size_in, size_out;          // sizes in bytes
-    i64 vector;                                        // elements an access moves; 0 = convert types
-};
+// Features of a tile of targets from one or two samples each: shared by every kernel that knows index and share.
 
 // near + share * (near - far): from the nearer end, so exact at both, with half the worst error of a + w * (b - a), and
 // equal ends give themselves, the sign of zero included.
 template <class A> __device__ __forceinline__ A lean(A near, A far, A share) {
     return fma_ieee(share, sub_ieee(near, far), near);
 }
-
-enum Use { EXACT, AFTER, BEFORE, FILLED };  // a sample, or it and the next, or it and the one before; none
-
-struct alignas(16) Entry {
-    i64 sample;  // place of the nearer sample in bytes, times four, plus its use
-    u64 share;   // bits of a double, or of a float where the arithmetic is float
-};
-
-__device__ __forceinline__ Entry entry_of(const Layout& l, i64 index, double exact) {
-    if (index < 0) return {FILLED, 0};
-    const float single = to_float(exact);
-    const bool wide = l.vector == 0 || l.kind_in == F64, later = wide ? exact >= 0.5 : single >= 0.5f;
-    const u64 share = wide ? (u64)__double_as_longlong(later ? exact - 1 : -exact)
-                           : __float_as_uint(later ? sub_ieee(single, 1.0f) : -single);
-    return {(index + later) * l.value_sample * l.size_in * 4 + (exact == 0 ? EXACT : later ? BEFORE : AFTER), share};
-}
-
-struct Found {  // in shared memory
-    Entry* entry;
-    int* real;
-    __device__ Found(void* room, i64 capacity) : entry((Entry*)room), real((int*)((Entry*)room + capacity)) {}
-    __device__ __forceinline__ void note(const Layout& l, int k, i64 index, double exact, bool valid) const {
-        entry[k] = entry_of(l, index, exact);
-        real[k] = valid;
-    }
-};
-__device__ __forceinline__ void recall(u64 bits, float& w) { w = __uint_as_float((u32)bits); }
-__device__ __forceinline__ void recall(u64 bits, double& w) { w = __longlong_as_double((i64)bits); }
-
-struct Place {  // of this row and tile
-    const char* values;
-    char* out;
-    int targets;
-};
 
 template <class T> struct Bits {
     typedef T type;
@@ -96,24 +51,20 @@ template <int bytes> struct Access { typedef typename Raw<bytes>::type type; };
 template <> struct Access<8> { typedef uint2 type; };
 template <> struct Access<16> { typedef uint4 type; };
 
-#ifndef WIDE
-#define WIDE 4    // accesses of 16 bytes whose samples a thread has asked for before it computes any
-#define NARROW 4  // and of fewer bytes
-#endif
+#define UNDER_WAY 4  // accesses whose samples a thread has asked for before it computes any
 
 // A tile as every access sees it. Made once, before the kinds part: else the compiler computes it for each of them.
+// layout() in _work.py sees to it that 32 bits hold all this.
 struct Tile {
-    const char* values;
     char* out;
-    i64 next, down;  // bytes to the next sample and target
+    int next, down;  // bytes to the next sample and target
     u64 fill;        // repeated to 8 bytes
     int targets;
     bool mark;
     __device__ __forceinline__ Tile(const Layout& l, const Place& p, bool mark)
-        : values(p.values),
-          out(p.out),
-          next(l.value_sample * l.size_in),
-          down(l.out_target * l.size_in),
+        : out(p.out),
+          next((int)(l.value_sample * l.size_in)),
+          down((int)(l.out_target * l.size_in)),
           fill(l.fill),
           targets(p.targets),
           mark(mark) {
@@ -123,39 +74,59 @@ struct Tile {
     }
 };
 
-// Stores what `use(raw sample, raw other sample, how, target)` makes of every access of a tile. A thread loads the
+__device__ __forceinline__ const char* stepped(const char* from, int steps, int bytes) {  // one instruction
+    const char* r;
+    asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(r) : "r"(steps), "r"(bytes), "l"(from));
+    return r;
+}
+
+__device__ __forceinline__ const char* global(const char* p) {  // which the compiler cannot see of one in shared memory
+    __builtin_assume(__isGlobal(p));
+    return p;
+}
+
+// Samples of one access on their way.
+template <class V> struct Flight {
+    V a, b;
+    template <bool pairs> __device__ __forceinline__ void start(const Tile& tile, const Found& found, const Walk& at) {
+        const int use = found.use[at.k];
+        const char* from = found.entry[at.k].sample + at.d * sizeof(V);
+        a = *(const V*)global(from);
+        b = V();  // what may lack a value would be kept alive from the start of the kernel
+        if (pairs && (use & 1)) b = *(const V*)global(stepped(from, use, tile.next));
+    }
+    template <class F>
+    __device__ __forceinline__ void land(const Tile& tile, const Found& found, const Walk& at, F blend) {
+        const int use = found.use[at.k];
+        if (use == FILLED) {
+            const u64 words[2] = {tile.fill, tile.fill};
+            memcpy(&a, words, sizeof(V));
+        } else {
+            blend(a, b, use, at.k);
+        }
+        *(V*)(tile.out + (at.k * tile.down + (int)(at.d * sizeof(V)))) = a;
+    }
+};
+
+// Stores what `blend(raw sample, raw other sample, use, target)` makes of every access of a tile. A thread loads the
 // samples of a few accesses before it computes any: one memory latency for all of them.
 template <class V, bool pairs, class F>
-__device__ __forceinline__ void stream_with(const Tile& tile, const Found& found, Walk at, F use) {
-    constexpr int batch = sizeof(V) == 16 ? WIDE : NARROW;
-    while (at.k < tile.targets) {
-        V a[batch], b[batch];
-        int how[batch];  // and which target, times four
-        u32 place[batch];
+__device__ __forceinline__ void stream_with(const Tile& tile, const Found& found, Walk at, F blend) {
+    const int step = blockDim.x, total = tile.targets * (int)at.width;
+    int i = threadIdx.x;
+    for (; i + (UNDER_WAY - 1) * step < total; i += UNDER_WAY * step) {
+        Flight<V> flight[UNDER_WAY];
+        Walk ahead = at;  // walked again when they land: registers are dearer
 #pragma unroll
-        for (int u = 0; u < batch; ++u, at.step()) {
-            const i64 sample = found.entry[min(at.k, tile.targets - 1)].sample;
-            const int whence = (int)sample & 3;
-            how[u] = at.k < tile.targets ? at.k * 4 + whence : -1;
-            place[u] = at.d;
-            a[u] = b[u] = V();  // what may lack a value would be kept alive from the start of the kernel
-            const char* from = tile.values + (sample >> 2) + at.d * (i64)sizeof(V);
-            if (how[u] >= 0 && whence != FILLED) a[u] = *(const V*)from;
-            if (pairs && how[u] >= 0 && (whence == AFTER || whence == BEFORE))
-                b[u] = *(const V*)(from + (whence == AFTER ? tile.next : -tile.next));
-        }
+        for (int u = 0; u < UNDER_WAY; ++u, ahead.step()) flight[u].template start<pairs>(tile, found, ahead);
+        asm volatile("" : : : "memory");  // or loads sink to where they are needed
 #pragma unroll
-        for (int u = 0; u < batch; ++u) {
-            if (how[u] < 0) continue;
-            V result = a[u];
-            if ((how[u] & 3) == FILLED) {
-                const u64 words[2] = {tile.fill, tile.fill};
-                memcpy(&result, words, sizeof(V));
-            } else {
-                use(result, b[u], how[u] & 3, how[u] >> 2);
-            }
-            *(V*)(tile.out + (how[u] >> 2) * tile.down + place[u] * (i64)sizeof(V)) = result;
-        }
+        for (int u = 0; u < UNDER_WAY; ++u, at.step()) flight[u].land(tile, found, at, blend);
+    }
+    for (; i < total; i += step, at.step()) {
+        Flight<V> flight;
+        flight.template start<pairs>(tile, found, at);
+        flight.land(tile, found, at, blend);
     }
 }
 
@@ -196,17 +167,18 @@ __device__ __forceinline__ void blend(const Tile& tile, const Found& found, cons
     typedef typename Access<sizeof(T) * N>::type V;
     typedef typename Raw < sizeof(T) * N<4 ? sizeof(T) * N : sizeof(T) == 8 ? 8 : 4>::type Word;
     constexpr int words = sizeof(V) / sizeof(Word);
-    stream_with<V, true>(tile, found, at, [&](V& a, const V& b, int how, int k) {
+    stream_with<V, true>(tile, found, at, [&](V& a, const V& b, int use, int k) {
         Word x[words], y[words];
         memcpy(x, &a, sizeof(V));
         memcpy(y, &b, sizeof(V));
-        if (how != EXACT) {
+        if (use != EXACT) {
             A share;
             recall(found.entry[k].share, share);
 #pragma unroll
             for (int i = 0; i < words; ++i) x[i] = blend_word<T>(x[i], y[i], share);
         }
         if (tile.mark) {
+            asm volatile("");  // a branch, not an instruction for every word that does nothing
             bool nan = false;
 #pragma unroll
             for (int i = 0; i < words; ++i) nan |= has_nan<T>(x[i]);

@@ -65,9 +65,10 @@ template <class A> __device__ __forceinline__ void convert(const Layout& l, cons
                                                            bool mark) {
     if (l.features == 0) return;
     for (Walk at(l.features); at.k < p.targets; at.step()) {
-        const i64 sample = found.entry[at.k].sample, to = at.k * l.out_target + at.d;
-        const char* from = p.values + (sample >> 2);
-        if ((sample & 3) == FILLED) {
+        const Entry e = found.entry[at.k];
+        const int use = found.use[at.k];
+        const i64 to = at.k * l.out_target + at.d;
+        if (use == FILLED) {
             store<i64>(l.size_out == 8   ? I64
                        : l.size_out == 4 ? I32
                        : l.size_out == 2 ? I16
@@ -75,13 +76,12 @@ template <class A> __device__ __forceinline__ void convert(const Layout& l, cons
                        p.out, to, (i64)l.fill);
             continue;
         }
-        A x = load<A>(l.kind_in, from, at.d);
+        A x = load<A>(l.kind_in, e.sample, at.d);
         if constexpr (Bits<A>::floating) {
-            if ((sample & 3) != EXACT) {
-                const i64 other = (sample & 3) == AFTER ? l.value_sample : -l.value_sample;
+            if (use != EXACT) {
                 A share;
-                recall(found.entry[at.k].share, share);
-                x = lean<A>(x, load<A>(l.kind_in, from, at.d + other), share);
+                recall(e.share, share);
+                x = lean<A>(x, load<A>(l.kind_in, e.sample, at.d + use * l.value_sample), share);
             }
             if (mark && x != x) atomicAnd(&found.real[at.k], 0);
         }

@@ -6,6 +6,7 @@
 // Macros: INDEX_T (i32, i64).
 
 #include "common.cuh"
+#include "found.cuh"
 #include "blend.cuh"
 
 struct Known {  // mirrored in plan.py: addresses first, so that a call replaces one stretch of bytes
@@ -20,7 +21,7 @@ struct Known {  // mirrored in plan.py: addresses first, so that a call replaces
     Layout layout;
 };
 
-extern "C" __global__ void __launch_bounds__(TILE, 4) plan_apply(const __grid_constant__ Known plan) {
+extern "C" __global__ void __launch_bounds__(TILE, 3) plan_apply(const __grid_constant__ Known plan) {
     extern __shared__ uint4 room[];
     const Found found(room, plan.tile);
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
@@ -28,13 +29,13 @@ extern "C" __global__ void __launch_bounds__(TILE, 4) plan_apply(const __grid_co
     const i64 b = block / plan.tiles, first = (block - b * plan.tiles) * plan.tile;
     const int targets = (int)min(plan.tile, plan.steps - first);
     const i64 from = b * plan.row + first;
-    for (int i = threadIdx.x; i < targets; i += blockDim.x)
-        found.note(plan.layout, i, plan.index[from + i], plan.weight ? plan.weight[from + i] : 0.0,
-                   plan.valid && plan.real[from + i]);
-    __syncthreads();
     const Layout& l = plan.layout;
     const Place place = {plan.values + b * l.value_row * l.size_in,
                          plan.out + (b * l.out_row + first * l.out_target) * l.size_out, targets};
+    for (int i = threadIdx.x; i < targets; i += blockDim.x)
+        found.note(l, place, i, plan.index[from + i], plan.weight ? plan.weight[from + i] : 0.0,
+                   plan.valid && plan.real[from + i]);
+    __syncthreads();
     stream_alike(l, place, found, plan.valid != nullptr);
     if (plan.valid) {
         __syncthreads();

@@ -60,7 +60,7 @@ def apply(job: Job, found: Found, valid: Any) -> Callable[..., None] | None:
         index.data.ptr, _work.address(weight), found.valid.data.ptr,
         steps if index.shape[0] > 1 else 0, steps, tile, tiles, rows * tiles,
     ) + part  # fmt: skip
-    size, room = np.dtype(f"V{len(template)}"), tile * 20
+    size, room = np.dtype(f"V{len(template)}"), tile * _work.FOUND
     grid = _work.grid_of(rows * tiles)
     threads = (_work.threads_of(min(tile, steps) * features // max(vector, 1), 0),)
     kernel = function(_launch.device_id(index), "plan", "plan_apply", INDEX[index.dtype])

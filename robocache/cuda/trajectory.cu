@@ -8,23 +8,35 @@
 // Macros: TIME_T (i64, double, float), STREAMS (capacity of the table).
 
 #include "common.cuh"
+#include "found.cuh"
 #include "blend.cuh"
 #include "convert.cuh"
 #include "narrow.cuh"
 #include "stream.cuh"
 #include "locate.cuh"
 
+// Blocks of TILE threads an SM holds at least: as many as the registers allow without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#define RESIDENT 3
+#else
+#define RESIDENT 4
+#endif
+
 // The part of a call that a block serves: of stream k, targets first to end of row b.
 struct Part {
     int k;
     i64 b, first, end;
-    __device__ __forceinline__ Part(const Work& goal, i64 block) : k(0) {
+    Row row;
+    __device__ __forceinline__ void set(const Work& goal, i64 block) {
+        k = 0;
         while (k + 1 < goal.streams && block >= goal.stream[k + 1].first_block) ++k;
         const Stream& s = goal.stream[k];
         b = divide(block - s.first_block, s.tiles);
         first = (block - s.first_block - b * s.tiles) * s.tile;
         end = min(first + s.tile, goal.steps);
+        row = find_row(s, goal.source[k], b, goal.status);
     }
+    __device__ __forceinline__ const TIME_T* times(const Work& goal) const { return goal.source[k].times + row.time; }
     __device__ __forceinline__ i64 line(const Work& goal, i64 target) const {  // where validity and age of one go
         return (b * goal.steps + target) * goal.columns + goal.column + k;
     }
@@ -32,58 +44,62 @@ struct Part {
 
 // Where a target falls. N numbers the stamps of the row.
 template <class N>
-__device__ __forceinline__ Hit hit_of(const Work& goal, const Part& part, const TIME_T* t, const Row& row, bool bad,
-                                      i64 target) {
+__device__ __forceinline__ Hit hit_of(const Work& goal, const Part& part, const TIME_T* t, bool bad, i64 target) {
     const Stream& s = goal.stream[part.k];
     const bool single = s.layout.vector != 0 && s.layout.kind_in != F64;
     const TIME_T wanted = goal.times[part.b * goal.row + target];
-    const Hit hit = locate<N>(s, t, bad ? 0 : (N)row.count, wanted, single, goal.status);
+    const Hit hit = locate<N>(s, t, bad ? 0 : (N)part.row.count, wanted, single, goal.status);
     if (goal.age) goal.age[part.line(goal, target)] = hit.age;
     return hit;
 }
 template <class N>
-__device__ __forceinline__ void find_round(const Work& goal, const Part& part, const TIME_T* t, const Row& row, bool bad,
-                                           i64 first, int targets, const Found& found) {
-    for (int i = threadIdx.x; i < targets; i += blockDim.x) {
-        const Hit hit = hit_of<N>(goal, part, t, row, bad, first + i);
-        found.note(goal.stream[part.k].layout, i, hit.index < 0 ? -1 : hit.index + row.value, hit.weight, hit.real);
+__device__ __forceinline__ void find_round(const Work& goal, const Part& part, const TIME_T* t, bool bad, i64 first,
+                                           const Place& place, const Found& found) {
+    for (int i = threadIdx.x; i < place.targets; i += blockDim.x) {
+        const Hit hit = hit_of<N>(goal, part, t, bad, first + i);
+        const i64 index = hit.index < 0 ? -1 : hit.index + part.row.value;
+        found.note(goal.stream[part.k].layout, place, i, index, hit.weight, hit.real);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TILE, 4) trajectory_align(const __grid_constant__ Work goal) {
+extern "C" __global__ void __launch_bounds__(TILE, RESIDENT) trajectory_align(const __grid_constant__ Work goal) {
     extern __shared__ uint4 room[];  // what was found of the targets of a round, then stamps
+    __shared__ Part part;            // not in registers, which the streaming needs
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
     if (block >= goal.blocks) return;
-    const Part part(goal, block);
+    if (threadIdx.x == 0) part.set(goal, block);
+    __syncthreads();
     const Stream& s = goal.stream[part.k];
-    const Source& at = goal.source[part.k];
-    const Row row = find_row(s, at, part.b, goal.status);
-    const TIME_T* t = at.times + row.time;
-    const bool staged = row.count <= goal.staged;
-    TIME_T* stamps = (TIME_T*)berth((char*)room + goal.capacity * 20, t);
-    bool bad = !row.sound;
-    if (staged) {
-        bring((char*)stamps, (const char*)t, row.count * sizeof(TIME_T));
+    char* const memory = (char*)room + goal.capacity * FOUND_BYTES;
+    bool bad = !part.row.sound;
+    if (part.row.count <= goal.staged) {
+        const TIME_T* t = part.times(goal);
+        TIME_T* stamps = (TIME_T*)berth(memory, t);
+        bring((char*)stamps, (const char*)t, part.row.count * sizeof(TIME_T));
         arrived();
-        if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, row.count, goal.status));
+        if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, part.row.count, goal.status));
     } else if (goal.faulty) {
         bad |= goal.faulty[part.k * goal.rows + part.b] != 0;
     }
-    if (bad && row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
+    if (bad && part.row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
     const Found found(room, goal.capacity);
-    for (i64 first = part.first; first < part.end; first += goal.capacity) {
-        const int targets = (int)min(goal.capacity, part.end - first);
-        if (staged) find_round<i32>(goal, part, stamps, row, bad, first, targets, found);
-        else find_round<i64>(goal, part, t, row, bad, first, targets, found);
-        __syncthreads();
+    for (int done = 0; part.first + done < part.end; done += (int)goal.capacity) {
         const Layout& l = s.layout;
-        const Place place = {at.values + part.b * l.value_row * l.size_in,
-                             goal.out[part.k] + (part.b * l.out_row + first * l.out_target) * l.size_out, targets};
+        const i64 first = part.first + done;
+        const Place place = {goal.source[part.k].values + part.b * l.value_row * l.size_in,
+                             goal.out[part.k] + (part.b * l.out_row + first * l.out_target) * l.size_out,
+                             (int)min(goal.capacity, part.end - first)};
+        const TIME_T* t = part.times(goal);
+        if (part.row.count <= goal.staged)
+            find_round<i32>(goal, part, (TIME_T*)berth(memory, t), bad, first, place, found);
+        else find_round<i64>(goal, part, t, bad, first, place, found);
+        __syncthreads();
         stream_features(l, place, found, goal.valid != nullptr);
         __syncthreads();
         if (goal.valid) {
-            for (int i = threadIdx.x; i < targets; i += blockDim.x)
-                goal.valid[part.line(goal, first + i)] = found.real[i] != 0;
+            const i64 start = part.first + done, count = min(goal.capacity, part.end - start);
+            for (int i = threadIdx.x; i < count; i += blockDim.x)
+                goal.valid[part.line(goal, start + i)] = found.real[i] != 0;
             __syncthreads();
         }
     }
@@ -92,31 +108,32 @@ extern "C" __global__ void __launch_bounds__(TILE, 4) trajectory_align(const __g
 #if STREAMS == 1
 extern "C" __global__ void __launch_bounds__(2 * TILE, 2) trajectory_align_narrow(const __grid_constant__ Work goal) {
     extern __shared__ uint4 room[];  // stamps, then samples, then results of a round
+    __shared__ Part part;
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
     if (block >= goal.blocks) return;
-    const Part part(goal, block);
+    if (threadIdx.x == 0) part.set(goal, block);
+    __syncthreads();
     const Layout& l = goal.stream[0].layout;
-    const Row row = find_row(goal.stream[0], goal.source[0], part.b, goal.status);
-    const TIME_T* t = goal.source[0].times + row.time;
+    const i64 bytes = l.features * l.size_in, count = part.row.count;
+    const TIME_T* t = part.times(goal);
     const char* values = goal.source[0].values + part.b * l.value_row * l.size_in;
-    const i64 bytes = l.features * l.size_in;
     TIME_T* stamps = (TIME_T*)berth(room, t);
     char* samples = berth((char*)room + goal.held, values);
-    bring((char*)stamps, (const char*)t, row.count * sizeof(TIME_T));
-    bring(samples, values, row.count * bytes);
+    bring((char*)stamps, (const char*)t, count * sizeof(TIME_T));
+    bring(samples, values, count * bytes);
     arrived();
-    bool bad = !row.sound;
-    if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, row.count, goal.status));
-    if (bad && row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
+    bool bad = !part.row.sound;
+    if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, count, goal.status));
+    if (bad && part.row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
     for (i64 first = part.first; first < part.end; first += blockDim.x) {
         const int targets = (int)min((i64)blockDim.x, part.end - first);
         char* out = goal.out[0] + (part.b * l.out_row + first * l.features) * l.size_out;
         char* results = berth((char*)room + goal.results, out);
         if ((int)threadIdx.x < targets) {
             const i64 target = first + threadIdx.x;
-            const Hit hit = hit_of<i32>(goal, part, stamps, row, bad, target);
-            const Entry e = entry_of(l, hit.index, hit.weight);
-            const bool nan = narrow_target(l, samples, results + threadIdx.x * (u32)bytes, e, goal.valid != nullptr);
+            const Hit hit = hit_of<i32>(goal, part, stamps, bad, target);
+            const Pick it = pick(l, hit.index, hit.weight);
+            const bool nan = narrow_target(l, samples, results + threadIdx.x * (u32)bytes, it, goal.valid != nullptr);
             if (goal.valid) goal.valid[part.line(goal, target)] = hit.real && !nan;
         }
         __syncthreads();

@@ -158,7 +158,7 @@ def reach(array: Any) -> tuple[int, int]:
 
 def resample(again: Any, job: Job, lead: tuple[int, ...], result: Any, goals: Any, want: Any) -> Any:
     """Replay of a call that has just run; ``want`` is (return_valid, return_age, check)."""
-    if isinstance(result, np.ndarray):
+    if type(result) is np.ndarray:
         return HostResample(again, lead, result, goals, want)
     return Resample(again, job, lead, result, goals, want)
 
