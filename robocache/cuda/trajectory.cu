@@ -17,26 +17,30 @@
 
 // Blocks of TILE threads an SM holds at least: as many as the registers allow without spilling.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-#define RESIDENT 3
+#define RESIDENT (sizeof(TIME_T) == 4 ? 2 : 3)
 #else
 #define RESIDENT 4
 #endif
 
-// The part of a call that a block serves: of stream k, targets first to end of row b.
+// The part of a call that a block serves: of stream k, some targets of row b.
 struct Part {
     int k;
-    i64 b, first, end;
+    int targets;  // from `first` on
+    i64 b, first;
     Row row;
-    __device__ __forceinline__ void set(const Work& goal, i64 block) {
-        k = 0;
+    __device__ __forceinline__ Part(const Work& goal, i64 block) : k(0) {
         while (k + 1 < goal.streams && block >= goal.stream[k + 1].first_block) ++k;
         const Stream& s = goal.stream[k];
         b = divide(block - s.first_block, s.tiles);
         first = (block - s.first_block - b * s.tiles) * s.tile;
-        end = min(first + s.tile, goal.steps);
+        targets = (int)min(s.tile, goal.steps - first);
         row = find_row(s, goal.source[k], b, goal.status);
     }
     __device__ __forceinline__ const TIME_T* times(const Work& goal) const { return goal.source[k].times + row.time; }
+    __device__ __forceinline__ void leave(u32* status) {  // no target of a row that is out of order is found
+        if (row.sound && threadIdx.x == 0) report(status, UNSORTED);
+        row.count = 0;
+    }
     __device__ __forceinline__ i64 line(const Work& goal, i64 target) const {  // where validity and age of one go
         return (b * goal.steps + target) * goal.columns + goal.column + k;
     }
@@ -44,19 +48,19 @@ struct Part {
 
 // Where a target falls. N numbers the stamps of the row.
 template <class N>
-__device__ __forceinline__ Hit hit_of(const Work& goal, const Part& part, const TIME_T* t, bool bad, i64 target) {
+__device__ __forceinline__ Hit hit_of(const Work& goal, const Part& part, const TIME_T* t, i64 target) {
     const Stream& s = goal.stream[part.k];
     const bool single = s.layout.vector != 0 && s.layout.kind_in != F64;
     const TIME_T wanted = goal.times[part.b * goal.row + target];
-    const Hit hit = locate<N>(s, t, bad ? 0 : (N)part.row.count, wanted, single, goal.status);
+    const Hit hit = locate<N>(s, t, (N)part.row.count, wanted, single, goal.status);
     if (goal.age) goal.age[part.line(goal, target)] = hit.age;
     return hit;
 }
 template <class N>
-__device__ __forceinline__ void find_round(const Work& goal, const Part& part, const TIME_T* t, bool bad, i64 first,
+__device__ __forceinline__ void find_round(const Work& goal, const Part& part, const TIME_T* t, i64 first,
                                            const Place& place, const Found& found) {
     for (int i = threadIdx.x; i < place.targets; i += blockDim.x) {
-        const Hit hit = hit_of<N>(goal, part, t, bad, first + i);
+        const Hit hit = hit_of<N>(goal, part, t, first + i);
         const i64 index = hit.index < 0 ? -1 : hit.index + part.row.value;
         found.note(goal.stream[part.k].layout, place, i, index, hit.weight, hit.real);
     }
@@ -64,42 +68,37 @@ __device__ __forceinline__ void find_round(const Work& goal, const Part& part, c
 
 extern "C" __global__ void __launch_bounds__(TILE, RESIDENT) trajectory_align(const __grid_constant__ Work goal) {
     extern __shared__ uint4 room[];  // what was found of the targets of a round, then stamps
-    __shared__ Part part;            // not in registers, which the streaming needs
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
     if (block >= goal.blocks) return;
-    if (threadIdx.x == 0) part.set(goal, block);
-    __syncthreads();
+    Part part(goal, block);
     const Stream& s = goal.stream[part.k];
-    char* const memory = (char*)room + goal.capacity * FOUND_BYTES;
+    const TIME_T* t = part.times(goal);
+    TIME_T* stamps = (TIME_T*)berth((char*)room + goal.capacity * FOUND_BYTES, t);
+    const bool staged = part.row.count <= goal.staged;
     bool bad = !part.row.sound;
-    if (part.row.count <= goal.staged) {
-        const TIME_T* t = part.times(goal);
-        TIME_T* stamps = (TIME_T*)berth(memory, t);
+    if (staged) {
         bring((char*)stamps, (const char*)t, part.row.count * sizeof(TIME_T));
         arrived();
         if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, part.row.count, goal.status));
     } else if (goal.faulty) {
         bad |= goal.faulty[part.k * goal.rows + part.b] != 0;
     }
-    if (bad && part.row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
+    if (bad) part.leave(goal.status);
     const Found found(room, goal.capacity);
-    for (int done = 0; part.first + done < part.end; done += (int)goal.capacity) {
+    for (int done = 0; done < part.targets; done += (int)goal.capacity) {
         const Layout& l = s.layout;
         const i64 first = part.first + done;
         const Place place = {goal.source[part.k].values + part.b * l.value_row * l.size_in,
                              goal.out[part.k] + (part.b * l.out_row + first * l.out_target) * l.size_out,
-                             (int)min(goal.capacity, part.end - first)};
-        const TIME_T* t = part.times(goal);
-        if (part.row.count <= goal.staged)
-            find_round<i32>(goal, part, (TIME_T*)berth(memory, t), bad, first, place, found);
-        else find_round<i64>(goal, part, t, bad, first, place, found);
+                             min((int)goal.capacity, part.targets - done)};
+        if (staged) find_round<i32>(goal, part, stamps, first, place, found);
+        else find_round<i64>(goal, part, part.times(goal), first, place, found);
         __syncthreads();
         stream_features(l, place, found, goal.valid != nullptr);
         __syncthreads();
         if (goal.valid) {
-            const i64 start = part.first + done, count = min(goal.capacity, part.end - start);
-            for (int i = threadIdx.x; i < count; i += blockDim.x)
-                goal.valid[part.line(goal, start + i)] = found.real[i] != 0;
+            for (int i = threadIdx.x; i < min((int)goal.capacity, part.targets - done); i += blockDim.x)
+                goal.valid[part.line(goal, part.first + done + i)] = found.real[i] != 0;
             __syncthreads();
         }
     }
@@ -108,11 +107,9 @@ extern "C" __global__ void __launch_bounds__(TILE, RESIDENT) trajectory_align(co
 #if STREAMS == 1
 extern "C" __global__ void __launch_bounds__(2 * TILE, 2) trajectory_align_narrow(const __grid_constant__ Work goal) {
     extern __shared__ uint4 room[];  // stamps, then samples, then results of a round
-    __shared__ Part part;
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
     if (block >= goal.blocks) return;
-    if (threadIdx.x == 0) part.set(goal, block);
-    __syncthreads();
+    Part part(goal, block);
     const Layout& l = goal.stream[0].layout;
     const i64 bytes = l.features * l.size_in, count = part.row.count;
     const TIME_T* t = part.times(goal);
@@ -124,14 +121,15 @@ extern "C" __global__ void __launch_bounds__(2 * TILE, 2) trajectory_align_narro
     arrived();
     bool bad = !part.row.sound;
     if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, count, goal.status));
-    if (bad && part.row.sound && threadIdx.x == 0) report(goal.status, UNSORTED);
-    for (i64 first = part.first; first < part.end; first += blockDim.x) {
-        const int targets = (int)min((i64)blockDim.x, part.end - first);
+    if (bad) part.leave(goal.status);
+    for (int done = 0; done < part.targets; done += blockDim.x) {
+        const int targets = min((int)blockDim.x, part.targets - done);
+        const i64 first = part.first + done;
         char* out = goal.out[0] + (part.b * l.out_row + first * l.features) * l.size_out;
         char* results = berth((char*)room + goal.results, out);
         if ((int)threadIdx.x < targets) {
             const i64 target = first + threadIdx.x;
-            const Hit hit = hit_of<i32>(goal, part, stamps, bad, target);
+            const Hit hit = hit_of<i32>(goal, part, stamps, target);
             const Pick it = pick(l, hit.index, hit.weight);
             const bool nan = narrow_target(l, samples, results + threadIdx.x * (u32)bytes, it, goal.valid != nullptr);
             if (goal.valid) goal.valid[part.line(goal, target)] = hit.real && !nan;
