@@ -1,5 +1,7 @@
 """Points of a call as kernels take them: layouts packed by value, launches of ``voxel.cu``, whole-card launches."""
 
+import math
+from collections.abc import Callable
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -12,6 +14,7 @@ from . import _launch
 from ._module import Macros, function
 
 THREADS = 256
+SLOTS, SPARE = 4096, 32  # of dense.cuh; those beside are for occupancy
 BLOCKS = 2048  # fills the largest GPU; with more points each thread takes several and dropped ones are summed up first
 
 # of grid.cuh and table.cuh
@@ -32,6 +35,11 @@ MACROS = {dtype: _macros(dtype) for dtype in POINTS}
 CLOUD = Struct("8qQ6d4q")  # struct Cloud of cells.cuh
 EXTENT = 64  # where the address of the extents lies in it
 _CLOUD_TYPE = np.dtype(f"V{CLOUD.size}")
+
+# struct Frame of dense.cuh, and the sizes of cells whose reciprocals are ordinary numbers
+_FRAMES = {np.dtype(np.float32): (Struct("9f8I"), 1e-30, 1e30), np.dtype(np.float64): (Struct("9d8I"), 1e-300, 1e300)}
+MOST_CELLS, LONGEST = 1 << 31, 1 << 21  # in all, and on an axis, that struct Frame can number
+SHARES = 64, 4 * THREADS  # groups of points of a block: least and most
 
 
 @cache
@@ -60,7 +68,7 @@ def _copy(array: Any) -> Any:
 
 
 class Source:
-    """Points of one call as the kernels want them; ``launch`` runs a kernel of voxel.cu with them in front."""
+    """Points of one call as the kernels want them."""
 
     def __init__(self, points: Any, rows: Any, grid: Any) -> None:
         self.points, inner, outer_stride, inner_stride = flat(points)
@@ -71,6 +79,7 @@ class Source:
         address = 0 if extent is None else extent.data.ptr
         wide = int(extent is not None and extent.dtype == dtypes.int64)
         per_cloud = points.shape[1]
+        self.contiguous = (inner, inner_stride) == (rows.total, 3)
         self.packed = CLOUD.pack(
             inner, outer_stride, inner_stride, rows.total, rows.clouds, per_cloud, rows.mode, wide, address,
             *grid.origin, *grid.size, *(grid.shape or (0, 0, 0)), grid.clamp,
@@ -80,10 +89,44 @@ class Source:
         self.blocks = min(_launch.blocks(rows.total, THREADS), BLOCKS)
         self.macros = MACROS[points.dtype]
 
-    def launch(self, name: str, *args: Any) -> None:
-        """Run a kernel over the points."""
-        kernel = function(self.device, "voxel", name, self.macros)
-        kernel((self.blocks,), (THREADS,), (self.points, self.cloud, *args))
+    def dense(self, rows: Any, grid: Any, counts: bool) -> Callable[..., None]:
+        """Dense grids of points of this layout: call it with points, occupancy, counts, dropped and the status."""
+        frame = self._frame(rows, grid)
+        if frame is None:
+            kernel, blocks, cloud = function(self.device, "voxel", "voxel_dense", self.macros), self.blocks, self.cloud
+            return lambda points, *args: kernel((blocks,), (THREADS,), (points, cloud, *args))
+        return self._scan(*frame, rows.total, counts)
+
+    def _scan(self, frame: Struct, values: list[Any], total: int, counts: bool) -> Callable[..., None]:
+        """The launch for contiguous points."""
+        kernel, cloud = function(self.device, "voxel", "voxel_scan", self.macros), self.cloud
+        groups = total // (16 // self.points.itemsize)
+        each = 4 if dtypes.accumulator(self.points.dtype) == dtypes.float32 else 3  # DENSE_BLOCKS of dense.cuh
+        even = -(-groups // (each * resident(self.device) // 2))  # all blocks at once
+        share = min(max(-(-even // 8) * 8, SHARES[0]), SHARES[1])  # 8 groups are whole cache lines
+        packed = np.frombuffer(frame.pack(*values, share), np.dtype(f"V{frame.size}"))
+        shape = (_launch.blocks(groups, share),), (THREADS,)
+        room = 8 * SLOTS if counts else 4 * (SLOTS + SPARE)
+
+        def run(points: Any, occupied: Any, counts: Any, dropped: Any, status: int) -> None:
+            kernel(*shape, (points, cloud, packed, occupied, counts, dropped), shared_mem=room)
+
+        return run
+
+    def _frame(self, rows: Any, grid: Any) -> tuple[Struct, list[Any]] | None:
+        """All of struct Frame but its last word; None where points or cells are not as it needs them."""
+        dtype = dtypes.accumulator(self.points.dtype)
+        frame, least, most = _FRAMES[dtype]
+        cells, together = rows.clouds * math.prod(grid.shape), 16 // self.points.itemsize
+        if rows.mode or not self.contiguous or cells >= MOST_CELLS or max(grid.shape) >= LONGEST:
+            return None
+        if min(grid.size) < least or max(grid.size) > most or rows.total < together * rows.clouds:
+            return None
+        inverse = [1 / dtype.type(size) for size in grid.size]
+        safe = [0.5 - (4 * cells + 2) * np.finfo(dtype).eps / 2 for cells in grid.shape]
+        head = min(5 * (self.points.data.ptr % 16 // self.points.itemsize) % together, rows.total)
+        per_cloud = rows.total // rows.clouds
+        return frame, [*grid.origin, *inverse, *safe, *grid.shape, rows.total, rows.clouds, per_cloud, head]
 
 
 def clear(array: Any) -> Any:

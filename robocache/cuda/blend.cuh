@@ -58,7 +58,7 @@ template <> struct Access<16> { typedef uint4 type; };
 struct Tile {
     char* out;
     int next, down;  // bytes to the next sample and target
-    u64 fill;        // repeated to 8 bytes
+    u64 fill;  // repeated to 8 bytes
     int targets;
     bool mark;
     __device__ __forceinline__ Tile(const Layout& l, const Place& p, bool mark)

@@ -28,7 +28,9 @@ LEAST_BLOCKS = 32  # to walk that root
 # struct Work of group.cu
 _CALL = Struct("11Q")
 _SETTINGS = Struct("4q10Q")
-_WORK_TYPE = np.dtype(f"V{_CALL.size + CLOUD.size + _SETTINGS.size + reduce.SIZE}")
+_PLACE = Struct("Q")
+_FEATURES_AT = _CALL.size + CLOUD.size + _SETTINGS.size
+_WORK_TYPE = np.dtype(f"V{_FEATURES_AT + reduce.SIZE}")
 _NO_ROWS = (0,) * 5
 _NO_FEATURES = bytes(reduce.SIZE)
 
@@ -86,7 +88,9 @@ class Group:
         cells = rows.clouds * math.prod(grid.shape or (0,))
         self._reduce, self._entries = reducer, max(4 * total, cells if cells <= MOST * total else 0, LEAST_ENTRIES)
         self._fill = FILL | (REDUCE if reducer.sums_of(source.points.dtype) else 0)
+        self.whole = self._fill & REDUCE != 0  # no launch of its own reduces
         self._last: tuple[Any, bytes, bytes] = (None, b"", b"")
+        self._ready: dict[tuple[int, int], bytes] = {}
         blocks = (min(resident(source.device), max(_launch.blocks(total, GRID_THREADS), LEAST_BLOCKS)),)
         self._shape = blocks, (GRID_THREADS,)
         macros = source.macros + reduce.MACROS[source.points.dtype]
@@ -150,6 +154,26 @@ class Group:
             scratch.turn()
         if not self._fill & REDUCE and self._reduce.channels:
             self._reduce.fire(reduced)
+
+    def refill(self, inverse: int, source: int, features: int, out: int, total: int, status: int) -> None:
+        """``fill`` for a dense grid of one reduction without extents: these addresses change, the rest was packed."""
+        scratch = self.memory()
+        plans = scratch.plans()
+        template = self._ready.get(plans)
+        if template is None:
+            base = scratch.base
+            shared, reduced = self._shared(base, total, self._fill | FIND)
+            reduced = self._reduce.call(0, plans[0], base + self.at["keys"], (0,)) + reduced
+            if len(self._ready) >= KEPT:
+                self._ready.clear()
+            template = _CALL.pack(0, *plans, base + inverse, 0, *_NO_ROWS, status) + shared + reduced
+            self._ready[plans] = template
+        packed = bytearray(template)  # fresh: another thread may be launching the same
+        _PLACE.pack_into(packed, 0, source)
+        _PLACE.pack_into(packed, _FEATURES_AT, features)
+        _PLACE.pack_into(packed, _FEATURES_AT + self._reduce.out_at, out)
+        self._kernel(*self._shape, (np.frombuffer(packed, _WORK_TYPE),), enable_cooperative_groups=True)
+        scratch.turn()
 
     def _launch(
         self, source: Sequence[int], plans: tuple[int, int], fixed: Sequence[int], rest: Sequence[int], status: int,

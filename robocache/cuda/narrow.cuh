@@ -36,7 +36,8 @@ __device__ __forceinline__ void arrived() {
 // Out of a berth.
 __device__ __forceinline__ void send(char* to, const char* from, i64 bytes) {
     share_bytes(
-        to, bytes, [&](int at) { *(uint4*)(to + at) = *(const uint4*)(from + at); }, [&](int at) { to[at] = from[at]; });
+        to, bytes, [&](int at) { *(uint4*)(to + at) = *(const uint4*)(from + at); },
+        [&](int at) { to[at] = from[at]; });
 }
 
 // All features of one target; whether one of them came out as NaN, where that is asked.
@@ -60,7 +61,8 @@ __device__ __forceinline__ bool narrow_as(const Layout& l, const char* samples, 
         for (int d = 0; d < width; ++d) nan |= widen<A>(to[d]) != widen<A>(to[d]);
     return nan;
 }
-__device__ __forceinline__ bool narrow_target(const Layout& l, const char* samples, char* to, const Pick& it, bool mark) {
+__device__ __forceinline__ bool narrow_target(const Layout& l, const char* samples, char* to, const Pick& it,
+                                              bool mark) {
     switch (l.kind_in) {
         case F16:
             return narrow_as(l, samples, (f16*)to, it, mark);

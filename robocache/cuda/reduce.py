@@ -53,6 +53,7 @@ class Reduce:
         self._device = device
         self._blocks = (min(resident(device), _launch.blocks(total * channels, GRID_THREADS)),)
         self._kinds = [kinds.index(kind) if kind in kinds else None for kind in KINDS]
+        self.out_at = 8 * (3 + KINDS.index(kinds[0])) if kinds else 0  # where the address of the first result is packed
 
     def sums_of(self, dtype: np.dtype) -> bool:
         """Whether only sums and means are wanted, of features of this type: group.cu can do that itself."""

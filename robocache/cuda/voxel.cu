@@ -2,6 +2,7 @@
 
 #include "common.cuh"
 #include "cells.cuh"
+#include "dense.cuh"
 
 // Everything a dense grid needs of the points in one pass; outputs that are null are not wanted.
 extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given, u8* occupied, i32* counts,
@@ -24,6 +25,42 @@ extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given,
         }
         if (id >= 0 && occupied) occupied[id] = 1;
         if (id >= 0 && counts) atomicAdd(counts + id, 1);
+    }
+    if (dropped) lost.flush(dropped);
+}
+
+// The same for contiguous points and grids of the usual size; a block takes neighbouring points.
+extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
+    voxel_scan(const POINT_T* points, const Cloud given, const Frame frame, u8* occupied, i32* counts, i64* dropped) {
+    extern __shared__ uint4 memory[];
+    const Gathered room = {(u32*)memory, (u32*)memory + SLOTS};
+    const u32 cells = frame.shape[0] * frame.shape[1] * frame.shape[2];
+    const Outputs out = {occupied, counts, (((u64)occupied | frame.clouds * cells) & 3) == 0};
+    const u32 groups = (frame.total - frame.head) / TOGETHER, first = blockIdx.x * frame.share;
+    const u32 last = min(groups, first + frame.share);
+    const uint4* from = (const uint4*)(points + 3 * frame.head);
+    Lost lost = {0, 0};
+    Words words;
+    u32 group = first + threadIdx.x, id[TOGETHER];
+    if (group < last) words.load(from + 3 * group);
+    room.clear(counts);
+    for (u32 step = first; step < last; step += DENSE_THREADS) {
+#pragma unroll
+        for (int k = 0; k < TOGETHER; ++k) id[k] = FULL;
+        if (group < last) cells_of(points, given, frame, words, frame.head + group * TOGETHER, dropped, &lost, id);
+        group += DENSE_THREADS;
+        if (group < last) words.load(from + 3 * group);  // on its way while cells go to the grids
+        if (counts) count_all(id, room, out);
+        else if (occupied) mark_all(id, room, out);
+    }
+    if (counts) room.settle(counts);
+    const u32 tail = frame.head + groups * TOGETHER;  // points before and after all groups
+    u32 i = threadIdx.x < frame.head ? threadIdx.x : tail + threadIdx.x - frame.head;
+    if (blockIdx.x == 0 && i < frame.total && threadIdx.x < 2 * TOGETHER) {
+        const u32 cloud = (u32)cloud_of(given.rows, i), cell = exact_cell(points, given, frame, i);
+        if (cell == FULL && dropped) lost.add(dropped, cloud);
+        if (cell != FULL && occupied) out.mark(cloud * cells + cell);
+        if (cell != FULL && counts) atomicAdd(counts + cloud * cells + cell, 1);
     }
     if (dropped) lost.flush(dropped);
 }

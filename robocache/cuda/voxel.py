@@ -43,7 +43,8 @@ def voxel_grid(
     shared = shared and source is not None and source.points is points
     counts = wanted.get("count", wanted.get("density"))  # both are four bytes: counted and divided in place
     if source and (counts is not None or "occupancy" in wanted or not reduced):
-        source.launch("voxel_dense", wanted.get("occupancy"), counts, None if reduced else dropped, status)
+        fill_grids = source.dense(rows, grid, counts is not None)
+        fill_grids(source.points, wanted.get("occupancy"), counts, None if reduced else dropped, status)
         if "density" in wanted:
             blocks = min(_launch.blocks(rows.clouds * cells, THREADS), 8 * BLOCKS)
             kernel = function(source.device, "voxel", "voxel_density", source.macros)
@@ -62,22 +63,19 @@ def voxel_grid(
         return None
     if not shared or source is None:
         return None
-    return dense.again if reduced else _replay(source, kinds)
+    if reduced:
+        return dense.again
+    return None if "density" in wanted else _replay(fill_grids, kinds == ("occupancy",))
 
 
-def _replay(source: Source, kinds: tuple[str, ...]) -> Callable[..., None] | None:
+def _replay(fill_grids: Callable[..., None], occupancy: bool) -> Callable[..., None]:
     """How to fill one occupancy or count grid again from other points of the same layout: one clear, one launch."""
-    if kinds == ("density",):
-        return None
-    kernel = function(source.device, "voxel", "voxel_dense", source.macros)
-    shape, layout, occupancy = ((source.blocks,), (THREADS,)), source.cloud, kinds == ("occupancy",)
-    del source  # nor may this keep the first call's points alive
 
     def again(points: Any, features: Any, out: Any) -> None:
         status = _launch.begin()
         clear(out)
         wanted = (out, None) if occupancy else (None, out)
-        kernel(*shape, (points, layout, *wanted, None, status))
+        fill_grids(points, *wanted, None, status)
 
     return again
 
@@ -111,7 +109,12 @@ class Dense:
 
     def again(self, points: Any, features: Any, out: Any) -> None:
         """The same for another call of one reduction."""
-        status, start = _launch.begin(), points.data.ptr
+        status, start, work = _launch.begin(), points.data.ptr, self._group
+        if work is not None and work.whole:
+            self._prefill((out,))
+            where = start if features is None else features.data.ptr
+            work.refill(work.at["inverse"], start, where, out.data.ptr, self._total, status)
+            return
         self.run((start, 0), start if features is None else features.data.ptr, (out,), 0, status)
 
 

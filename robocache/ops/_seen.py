@@ -59,7 +59,7 @@ class Remembering:
     __slots__ = ("_seen",)
 
 
-_remember = Remembering._seen.__set__  # type: ignore[attr-defined]  # the record itself is frozen
+remember = Remembering._seen.__set__  # type: ignore[attr-defined]  # the record itself is frozen
 _signatures: dict[Any, object] = {}
 
 
@@ -75,10 +75,11 @@ def _look(stream: Any, ndarray: Any) -> Any:
         return None
     parts: tuple[Any, ...] = (
         stream.method, shape, values.strides, values.dtype, pointer & 15, length, times.strides, times.dtype,
-        latency, type(latency), tolerance, type(tolerance), max_gap, type(max_gap),  # 1 is 1.0, but no equal option
     )  # fmt: skip
+    if type(latency) is not int or latency or tolerance is not None or max_gap is not None:
+        parts += (latency, type(latency), tolerance, type(tolerance), max_gap, type(max_gap))  # 1 is 1.0, yet another
     addresses = [pointer, clock.ptr, 0, 0]
-    for place, array in ((2, lengths), (3, offsets)):
+    for place, array in ((2, lengths), (3, offsets)) if lengths is not None or offsets is not None else ():
         if array is not None:
             if type(array) is not ndarray or array.data.device_id != device:
                 return None
@@ -91,7 +92,7 @@ def _look(stream: Any, ndarray: Any) -> Any:
     except TypeError:  # an option without a hash
         return None
     seen = (values, times, lengths, offsets, shape, length, device, addresses, signature)
-    _remember(stream, seen)
+    remember(stream, seen)
     return seen
 
 
@@ -112,7 +113,10 @@ def fusion(streams: Any, clock: Any, options: tuple[Any, ...], kind: Any) -> tup
     for name, stream in streams.items():
         if type(stream) is not kind:
             return None, []
-        seen = getattr(stream, "_seen", None)
+        try:
+            seen = stream._seen
+        except AttributeError:  # a copy
+            seen = None
         if (
             seen is None
             or stream.values is not seen[0]

@@ -19,7 +19,7 @@ _known = _replay.Memory()
 FIELDS = ("values", "times", "lengths", "offsets")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Stream(_seen.Remembering):
     """One sensor's samples and how to bring them onto another clock.
 
@@ -47,6 +47,16 @@ class Stream(_seen.Remembering):
     max_gap: Any = None
     lengths: Any = None
     offsets: Any = None
+
+    def __init__(
+        self, values: Any, times: Any, method: str = "linear", latency: Any = 0, tolerance: Any = None,
+        max_gap: Any = None, lengths: Any = None, offsets: Any = None,
+    ) -> None:  # fmt: skip
+        fields = self.__dict__  # straight into it: the setters of a frozen record take four times as long
+        fields["values"], fields["times"], fields["method"] = values, times, method
+        fields["latency"], fields["tolerance"], fields["max_gap"] = latency, tolerance, max_gap
+        fields["lengths"], fields["offsets"] = lengths, offsets
+        _seen.remember(self, None)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__  # a copy has other arrays than those that were seen
