@@ -1,11 +1,14 @@
 """What every launch needs beside the kernel: the status words that kernels report faults to, and grid sizes."""
 
+import ctypes
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import cupy
 import numpy as np
+from cupy.cuda import driver
 
 from .._core.errors import DataError, DataWarning
 
@@ -78,6 +81,54 @@ def finish() -> None:
         raise DataError("; ".join(MESSAGES[i] for i in found))
 
 
+class Shot:
+    """A launch that is repeated: shape and arguments stay, but for what is packed over them before it is fired.
+
+    It goes to the driver as CuPy's own launches do, without making an object of every argument anew. A call takes
+    memory with the arguments from ``take`` and leaves it to ``fire``; no two calls under way have the same.
+    """
+
+    __slots__ = ("_device", "_kernel", "_packed", "_places", "_shape", "_spare", "_together")
+
+    def __init__(
+        self, device: int, kernel: Any, shape: tuple[Sequence[int], Sequence[int]], packed: bytes,
+        places: Sequence[int] = (0,), shared: int = 0, together: bool = False,
+    ) -> None:  # fmt: skip
+        grid, block = ((*sizes, 1, 1)[:3] for sizes in shape)
+        self._kernel = kernel  # which keeps its module loaded
+        self._device, self._shape = device, (kernel.ptr, *grid, *block, shared)
+        self._together = together
+        self._packed, self._places = packed, places
+        self._spare: list[tuple[Any, Any, int]] = []
+
+    def take(self) -> tuple[Any, Any, int]:
+        """Memory with the arguments one after another, and what ``fire`` wants beside it."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            memory = ctypes.create_string_buffer(self._packed, len(self._packed))
+            start = ctypes.addressof(memory)
+            pointers = (ctypes.c_void_p * len(self._places))(*(start + place for place in self._places))
+            return memory, pointers, ctypes.addressof(pointers)
+
+    def fire(self, taken: tuple[Any, Any, int]) -> None:
+        """Launch on the current stream."""
+        try:
+            known = self._device in _thread.devices
+        except AttributeError:
+            known, _thread.devices = False, set()
+        if not known:
+            cupy.cuda.runtime.memGetInfo()  # the first call of the runtime in a thread gives it a context
+            _thread.devices.add(self._device)
+        stream = cupy.cuda.get_current_stream().ptr
+        if self._together:
+            driver.launchCooperativeKernel(*self._shape, stream, taken[2])
+        else:
+            driver.launchKernel(*self._shape, stream, taken[2], 0)
+        self._spare.append(taken)
+
+
+_thread = threading.local()
 _held: list[tuple[Any, ...]] = []
 
 

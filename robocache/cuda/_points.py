@@ -32,6 +32,7 @@ def _macros(dtype: np.dtype) -> Macros:
 MACROS = {dtype: _macros(dtype) for dtype in POINTS}
 
 
+_GRIDS = Struct("4Q")  # addresses of points, occupancy, counts and dropped
 CLOUD = Struct("8qQ6d4q")  # struct Cloud of cells.cuh
 EXTENT = 64  # where the address of the extents lies in it
 _CLOUD_TYPE = np.dtype(f"V{CLOUD.size}")
@@ -99,17 +100,22 @@ class Source:
 
     def _scan(self, frame: Struct, values: list[Any], total: int, counts: bool) -> Callable[..., None]:
         """The launch for contiguous points."""
-        kernel, cloud = function(self.device, "voxel", "voxel_scan", self.macros), self.cloud
+        kernel = function(self.device, "voxel", "voxel_scan", self.macros)
         groups = total // (16 // self.points.itemsize)
         each = 4 if dtypes.accumulator(self.points.dtype) == dtypes.float32 else 3  # DENSE_BLOCKS of dense.cuh
         even = -(-groups // (each * resident(self.device) // 2))  # all blocks at once
         share = min(max(-(-even // 8) * 8, SHARES[0]), SHARES[1])  # 8 groups are whole cache lines
-        packed = np.frombuffer(frame.pack(*values, share), np.dtype(f"V{frame.size}"))
-        shape = (_launch.blocks(groups, share),), (THREADS,)
+        blocks = (_launch.blocks(groups, share),)
         room = 8 * SLOTS if counts else 4 * (SLOTS + SPARE)
+        packed = _GRIDS.pack(0, 0, 0, 0) + self.packed + frame.pack(*values, share)
+        places = (0, _GRIDS.size, _GRIDS.size + CLOUD.size, 8, 16, 24)  # points, cloud, frame, the grids and dropped
+        shot = _launch.Shot(self.device, kernel, (blocks, (THREADS,)), packed, places, room)
 
         def run(points: Any, occupied: Any, counts: Any, dropped: Any, status: int) -> None:
-            kernel(*shape, (points, cloud, packed, occupied, counts, dropped), shared_mem=room)
+            taken = shot.take()
+            addresses = (0 if array is None else array.data.ptr for array in (occupied, counts, dropped))
+            _GRIDS.pack_into(taken[0], 0, points.data.ptr, *addresses)
+            shot.fire(taken)
 
         return run
 

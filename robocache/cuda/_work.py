@@ -45,7 +45,7 @@ class Launch:
     """Up to 16 streams of a call, with everything settled but the addresses."""
 
     __slots__ = (
-        "_addresses", "_blocks", "_check", "_faulty", "_kernel", "_room", "_shares", "_size", "_template", "_threads",
+        "_addresses", "_check", "_faulty", "_shares", "_shot",
     )  # fmt: skip
 
     def __init__(self, jobs: Sequence[Job], column: int, columns: int, targets: Any, check: str) -> None:
@@ -72,28 +72,32 @@ class Launch:
         goal = _GOAL.pack(
             row, rows, steps, count, staged, capacity, held, results, checked, column, columns, work
         )  # fmt: skip
-        self._template = bytes(self._addresses.size) + goal + streams + bytes(empty)
-        self._size = np.dtype(f"V{len(self._template)}")
-        self._blocks = grid_of(work)
-        self._threads = (threads,)
-        self._room = room or capacity * FOUND + staged * time.itemsize + BERTH
+        packed = bytes(self._addresses.size) + goal + streams + bytes(empty)
+        room = room or capacity * FOUND + staged * time.itemsize + BERTH
         self._faulty = count * rows
         self._shares = shares_of(self._faulty, longest) if checked and longest > staged else None
-        self._kernel = function(device, "trajectory", "trajectory_align" + "_narrow" * (narrow is not None), variant)
-        self._check = function(device, "trajectory", "trajectory_check_rows", variant)
+        self._shot: _launch.Shot | None = None
+        self._check: Any = None
+        if (grid := grid_of(work)) is not None:
+            name = "trajectory_align" + "_narrow" * (narrow is not None)
+            kernel = function(device, "trajectory", name, variant)
+            self._shot = _launch.Shot(device, kernel, (grid, (threads,)), packed, shared=room)
+        if self._shares is not None:
+            self._check = function(device, "trajectory", "trajectory_check_rows", variant)
 
     def fire(self, status: int, head: Sequence[int], sources: Sequence[int], outs: Sequence[int]) -> None:
         """Launch on the current stream with these addresses: the head is those of targets, validity and age."""
-        if self._blocks is None:
+        shot = self._shot
+        if shot is None:
             return
-        packed = bytearray(self._template)  # fresh: another thread may be launching the same
         faulty = None if self._shares is None else cupy.zeros(self._faulty, np.uint8)
-        self._addresses.pack_into(packed, 0, status, address(faulty), *head, *sources, *outs)
-        work = np.frombuffer(packed, self._size)
+        taken = shot.take()
+        self._addresses.pack_into(taken[0], 0, status, address(faulty), *head, *sources, *outs)
         if self._shares is not None:
             _launch.hold(faulty)
+            work = np.frombuffer(taken[0], np.dtype(f"V{len(taken[0])}"))
             self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (TILE,), (work, *self._shares))
-        self._kernel(self._blocks, self._threads, (work,), self._room)
+        shot.fire(taken)
 
 
 def _staged(job: Job, most: int) -> int:

@@ -21,7 +21,7 @@ TURN = 256  # bytes between the two words of a launch and those of the next, in 
 # struct Work of extremes.cu
 _CALL = Struct("10Q")
 _SETTINGS = Struct("4q6qQ")
-_WORK_TYPE = np.dtype(f"V{_CALL.size + CLOUD.size + _SETTINGS.size}")
+_WORK_SIZE = _CALL.size + CLOUD.size + _SETTINGS.size
 _CODES: dict[int, Macros] = {
     4: (("CODE_T", "u32"), ("WHOLE_T", "i32")),
     8: (("CODE_T", "u64"), ("WHOLE_T", "i64")),
@@ -87,8 +87,9 @@ class Extremes:
         walk = (units, *divmod(32, units), _bits(fill, dtype))
         self._settings = source.packed + _SETTINGS.pack(*layout, channels, every, order, whole, *walk)
         most = max(rows.total, every * channels * dtype.itemsize // ACCESS // 8)  # threads with something to do
-        self._shape = (min(resident(source.device), _launch.blocks(most, GRID_THREADS)),), (GRID_THREADS,)
-        self._kernel = function(source.device, "extremes", "extremes", source.macros + _CODES[dtype.itemsize])
+        shape = (min(resident(source.device), _launch.blocks(most, GRID_THREADS)),), (GRID_THREADS,)
+        kernel = function(source.device, "extremes", "extremes", source.macros + _CODES[dtype.itemsize])
+        self._shot = _launch.Shot(source.device, kernel, shape, bytes(_WORK_SIZE), together=True)
 
     def _memory(self) -> Scratch:
         """Scratch memory of one call. Small ones are kept for the next call of the same thread on the same stream."""
@@ -121,7 +122,9 @@ class Extremes:
         packed = _CALL.pack(
             source[0], features, *targets, dropped, status, *scratch.turns(), scratch.claimed, scratch.places
         )
-        self._kernel(*self._shape, (np.frombuffer(packed + settings, _WORK_TYPE),), enable_cooperative_groups=True)
+        taken = self._shot.take()
+        taken[0].raw = packed + settings
+        self._shot.fire(taken)
         scratch.turn()
 
     def again(self, points: Any, features: Any, out: Any) -> None:

@@ -30,7 +30,7 @@ _CALL = Struct("11Q")
 _SETTINGS = Struct("4q10Q")
 _PLACE = Struct("Q")
 _FEATURES_AT = _CALL.size + CLOUD.size + _SETTINGS.size
-_WORK_TYPE = np.dtype(f"V{_FEATURES_AT + reduce.SIZE}")
+_WORK_SIZE = _FEATURES_AT + reduce.SIZE
 _NO_ROWS = (0,) * 5
 _NO_FEATURES = bytes(reduce.SIZE)
 
@@ -90,11 +90,12 @@ class Group:
         self._fill = FILL | (REDUCE if reducer.sums_of(source.points.dtype) else 0)
         self.whole = self._fill & REDUCE != 0  # no launch of its own reduces
         self._last: tuple[Any, bytes, bytes] = (None, b"", b"")
-        self._ready: dict[tuple[int, int], bytes] = {}
+        self._ready: dict[tuple[int, int], _launch.Shot] = {}
         blocks = (min(resident(source.device), max(_launch.blocks(total, GRID_THREADS), LEAST_BLOCKS)),)
         self._shape = blocks, (GRID_THREADS,)
         macros = source.macros + reduce.MACROS[source.points.dtype]
         self._kernel = function(source.device, "group", "group", macros)
+        self._shot = _launch.Shot(source.device, self._kernel, self._shape, bytes(_WORK_SIZE), together=True)
         self._cloud, self._has_extent = source.packed, source.extent is not None
         chunks = 2 * (total // CHUNK)
         first = order == "first"
@@ -159,20 +160,20 @@ class Group:
         """``fill`` for a dense grid of one reduction without extents: these addresses change, the rest was packed."""
         scratch = self.memory()
         plans = scratch.plans()
-        template = self._ready.get(plans)
-        if template is None:
+        shot = self._ready.get(plans)
+        if shot is None:
             base = scratch.base
             shared, reduced = self._shared(base, total, self._fill | FIND)
             reduced = self._reduce.call(0, plans[0], base + self.at["keys"], (0,)) + reduced
+            packed = _CALL.pack(0, *plans, base + inverse, 0, *_NO_ROWS, status) + shared + reduced
             if len(self._ready) >= KEPT:
                 self._ready.clear()
-            template = _CALL.pack(0, *plans, base + inverse, 0, *_NO_ROWS, status) + shared + reduced
-            self._ready[plans] = template
-        packed = bytearray(template)  # fresh: another thread may be launching the same
-        _PLACE.pack_into(packed, 0, source)
-        _PLACE.pack_into(packed, _FEATURES_AT, features)
-        _PLACE.pack_into(packed, _FEATURES_AT + self._reduce.out_at, out)
-        self._kernel(*self._shape, (np.frombuffer(packed, _WORK_TYPE),), enable_cooperative_groups=True)
+            shot = self._ready[plans] = _launch.Shot(self._device, self._kernel, self._shape, packed, together=True)
+        taken = shot.take()
+        _PLACE.pack_into(taken[0], 0, source)
+        _PLACE.pack_into(taken[0], _FEATURES_AT, features)
+        _PLACE.pack_into(taken[0], _FEATURES_AT + self._reduce.out_at, out)
+        shot.fire(taken)
         scratch.turn()
 
     def _launch(
@@ -181,8 +182,9 @@ class Group:
     ) -> None:  # fmt: skip
         if self._has_extent:
             shared = shared[:EXTENT] + source[1].to_bytes(8, "little") + shared[EXTENT + 8 :]
-        packed = _CALL.pack(source[0], *plans, *fixed, *rest, status) + shared + reduced
-        self._kernel(*self._shape, (np.frombuffer(packed, _WORK_TYPE),), enable_cooperative_groups=True)
+        taken = self._shot.take()
+        taken[0].raw = _CALL.pack(source[0], *plans, *fixed, *rest, status) + shared + reduced
+        self._shot.fire(taken)
 
     def _shared(self, base: int, limit: int, stages: int) -> tuple[bytes, bytes]:
         key, group, reduced = self._last

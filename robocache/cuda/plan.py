@@ -56,24 +56,24 @@ def apply(job: Job, found: Found, valid: Any) -> Callable[..., None] | None:
     tile = min(tile, _work.TILE)  # no stamps are staged that more targets would pay for
     tiles = -(-steps // tile)
     index, weight = found.index, found.weight
-    template = bytes(_ADDRESSES.size) + _KNOWN.pack(
+    packed = bytes(_ADDRESSES.size) + _KNOWN.pack(
         index.data.ptr, _work.address(weight), found.valid.data.ptr,
         steps if index.shape[0] > 1 else 0, steps, tile, tiles, rows * tiles,
     ) + part  # fmt: skip
-    size, room = np.dtype(f"V{len(template)}"), tile * _work.FOUND
-    grid = _work.grid_of(rows * tiles)
+    grid, device = _work.grid_of(rows * tiles), _launch.device_id(index)
     threads = (_work.threads_of(min(tile, steps) * features // max(vector, 1), 0),)
-    kernel = function(_launch.device_id(index), "plan", "plan_apply", INDEX[index.dtype])
+    kernel = function(device, "plan", "plan_apply", INDEX[index.dtype])
+    shot = None if grid is None else _launch.Shot(device, kernel, (grid, threads), packed, shared=tile * _work.FOUND)
 
     def replay(values: int, out: int, marks: int, loose: Any = None) -> None:
         _launch.begin()
         if loose is not None:
             _launch.hold(loose)
-        if grid is None:
+        if shot is None:
             return
-        packed = bytearray(template)  # fresh: another thread may be launching the same
-        _ADDRESSES.pack_into(packed, 0, values, out, marks)
-        kernel(grid, threads, (np.frombuffer(packed, size),), room)
+        taken = shot.take()
+        _ADDRESSES.pack_into(taken[0], 0, values, out, marks)
+        shot.fire(taken)
 
     replay(job.values.data.ptr, job.out.data.ptr, _work.address(valid), valid)
     return replay

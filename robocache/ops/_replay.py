@@ -41,7 +41,7 @@ def key(arrays: Sequence[Any], options: tuple[Any, ...]) -> Any:
             device = data.device_id
         elif data.device_id != device:
             return None
-        parts += (array.shape, array.strides, array.dtype, data.ptr & 15)
+        parts += (array.shape, array.strides, array.dtype.num, data.ptr & 15)
     if device is None or cupy.cuda.runtime.getDevice() != device:
         return None
     return (device, *parts, *options, *map(type, options))  # types: 1 and 1.0 are equal keys, but not equal options

@@ -61,20 +61,21 @@ class Remembering:
 
 remember = Remembering._seen.__set__  # type: ignore[attr-defined]  # the record itself is frozen
 _signatures: dict[Any, object] = {}
+NEVER: tuple[Any, ...] = ()  # what a new stream has seen
 
 
-def _look(stream: Any, ndarray: Any) -> Any:
-    """Arrays, their shapes, device, addresses and the rest of the key of a stream; None if some array is not CuPy's."""
+def _read(stream: Any, ndarray: Any) -> Any:
+    """Device of a stream, its addresses and the rest of its key; None if some array is not CuPy's."""
     values, times, lengths, offsets = stream.values, stream.times, stream.lengths, stream.offsets
     if type(values) is not ndarray or type(times) is not ndarray:
         return None
     data, clock, latency, tolerance, max_gap = values.data, times.data, stream.latency, stream.tolerance, stream.max_gap
     pointer, device = data.ptr, data.device_id
-    shape, length = values.shape, times.shape
     if clock.device_id != device:
         return None
     parts: tuple[Any, ...] = (
-        stream.method, shape, values.strides, values.dtype, pointer & 15, length, times.strides, times.dtype,
+        stream.method, values.shape, values.strides, values.dtype.num, pointer & 15,
+        times.shape, times.strides, times.dtype.num,
     )  # fmt: skip
     if type(latency) is not int or latency or tolerance is not None or max_gap is not None:
         parts += (latency, type(latency), tolerance, type(tolerance), max_gap, type(max_gap))  # 1 is 1.0, yet another
@@ -84,14 +85,24 @@ def _look(stream: Any, ndarray: Any) -> Any:
             if type(array) is not ndarray or array.data.device_id != device:
                 return None
             addresses[place] = array.data.ptr
-            parts += (place, array.shape, array.strides, array.dtype)
+            parts += (place, array.shape, array.strides, array.dtype.num)
+    return device, addresses, parts
+
+
+def _look(stream: Any, ndarray: Any) -> Any:
+    """What is remembered of a stream that comes again: its arrays, their shapes, and what ``_read`` says."""
+    read = _read(stream, ndarray)
+    if read is None:
+        return None
+    device, addresses, parts = read
     if len(_signatures) >= CAPACITY:
         _signatures.clear()  # those in use go on being equal to themselves
     try:
         signature = _signatures.setdefault(parts, object())
     except TypeError:  # an option without a hash
         return None
-    seen = (values, times, lengths, offsets, shape, length, device, addresses, signature)
+    values, times = stream.values, stream.times
+    seen = (values, times, stream.lengths, stream.offsets, values.shape, times.shape, device, addresses, signature)
     remember(stream, seen)
     return seen
 
@@ -113,10 +124,15 @@ def fusion(streams: Any, clock: Any, options: tuple[Any, ...], kind: Any) -> tup
     for name, stream in streams.items():
         if type(stream) is not kind:
             return None, []
-        try:
-            seen = stream._seen
-        except AttributeError:  # a copy
-            seen = None
+        seen = getattr(stream, "_seen", NEVER)
+        if seen is NEVER:  # perhaps it is made anew for every call: nothing is remembered of it yet
+            read = _read(stream, cupy.ndarray)
+            if read is None or read[0] != device:
+                return None, []
+            remember(stream, None)
+            key += (name, read[2])
+            addresses += read[1]
+            continue
         if (
             seen is None
             or stream.values is not seen[0]

@@ -56,7 +56,7 @@ class Stream(_seen.Remembering):
         fields["values"], fields["times"], fields["method"] = values, times, method
         fields["latency"], fields["tolerance"], fields["max_gap"] = latency, tolerance, max_gap
         fields["lengths"], fields["offsets"] = lengths, offsets
-        _seen.remember(self, None)
+        _seen.remember(self, _seen.NEVER)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__  # a copy has other arrays than those that were seen
