@@ -1,10 +1,13 @@
 """Host time of small GPU calls of every operation, CuPy input, each call repeated as a loop would.
 
-``python3 -m benchmarks.bench_host --out result.json``
+``python3 -m benchmarks.bench_host [--passes 5] --out result.json``. Host times differ from process to process, so each
+pass is a new one: ``call_us`` is over the medians of the passes, which ``passes`` lists.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,16 +67,36 @@ def voxels() -> dict[str, Callable[[], Any]]:
     }
 
 
-def main() -> None:
-    """Command line."""
+def one_pass() -> dict[str, float]:
+    """Median host time of every call, in this process."""
     import cupy
 
+    wait = cupy.cuda.Device().synchronize
+    calls = alignment() | voxels()
+    return {name: _timing.call_time(call, wait)["median"] for name, call in calls.items()}
+
+
+def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", required=True)
-    options, wait = parser.parse_args(), cupy.cuda.Device().synchronize
-    rows = [{"call": name, "call_us": _timing.call_time(call, wait)} for name, call in (alignment() | voxels()).items()]
+    parser.add_argument("--out")
+    parser.add_argument("--passes", type=int, default=5)
+    options = parser.parse_args()
+    if options.out is None:
+        print(json.dumps(one_pass()))
+        return
+    passes = []
+    for _ in range(options.passes):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.bench_host"], capture_output=True, text=True, check=True
+        )
+        passes.append(json.loads(done.stdout.splitlines()[-1]))
+    rows = [
+        {"call": name, "passes": (each := [p[name] for p in passes]), "call_us": _timing.spread(each)}
+        for name in passes[0]
+    ]
     for row in rows:
-        print(row["call"], round(row["call_us"]["median"], 1))
+        print(row["call"], *(round(us, 1) for us in row["passes"]))
     Path(options.out).write_text(json.dumps({"machine": _timing.machine(), "rows": rows}, indent=1) + "\n")
 
 

@@ -88,7 +88,7 @@ WORK: dict[str, Callable[[], Callable[[], Any]]] = {
 def command(name: str) -> list[str]:
     """ncu over the kernels of this package, in a process of its own."""
     topics = sorted(path.stem for path in (_results.ROOT / "robocache" / "cuda").glob("*.cu"))
-    watch = ["ncu", "--clock-control", "none", "--target-processes", "all", "-k", f"regex:^({'|'.join(topics)})_"]
+    watch = ["ncu", "--clock-control", "none", "--target-processes", "all", "-k", f"regex:^({'|'.join(topics)})(_|$)"]
     watch += ["--metrics", ",".join(METRICS.values()), "--csv", "--page", "raw", "--print-units", "base"]
     return [*watch, sys.executable, "-m", "benchmarks.ncu", "--drive", name]
 

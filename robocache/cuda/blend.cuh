@@ -87,12 +87,11 @@ __device__ __forceinline__ const char* global(const char* p) {  // which the com
 
 // Samples of one access on their way.
 template <class V> struct Flight {
-    V a, b;
+    V a = V(), b = V();  // what may lack a value would be kept alive from the start of the kernel
     template <bool pairs> __device__ __forceinline__ void start(const Tile& tile, const Found& found, const Walk& at) {
         const int use = found.use[at.k];
         const char* from = found.entry[at.k].sample + at.d * sizeof(V);
         a = *(const V*)global(from);
-        b = V();  // what may lack a value would be kept alive from the start of the kernel
         if (pairs && (use & 1)) b = *(const V*)global(stepped(from, use, tile.next));
     }
     template <class F>
@@ -123,10 +122,17 @@ __device__ __forceinline__ void stream_with(const Tile& tile, const Found& found
 #pragma unroll
         for (int u = 0; u < UNDER_WAY; ++u, at.step()) flight[u].land(tile, found, at, blend);
     }
-    for (; i < total; i += step, at.step()) {
-        Flight<V> flight;
-        flight.template start<pairs>(tile, found, at);
-        flight.land(tile, found, at, blend);
+    for (; i < total; i += 2 * step) {  // what is left
+        Flight<V> flight[2];
+        Walk ahead = at;
+        flight[0].template start<pairs>(tile, found, ahead);
+        ahead.step();
+        if (i + step < total) flight[1].template start<pairs>(tile, found, ahead);
+        asm volatile("" : : : "memory");
+        flight[0].land(tile, found, at, blend);
+        at.step();
+        if (i + step < total) flight[1].land(tile, found, at, blend);
+        at.step();
     }
 }
 

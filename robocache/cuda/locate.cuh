@@ -7,17 +7,24 @@ __device__ __forceinline__ double captured(float t, double latency) {
     return to_double(to_float(to_double(t) - latency));
 }
 
-// First sample taken after q, or with `same` not before q. No branch: the steps of all lanes are the same.
+__device__ __forceinline__ int top_bit(i32 n) { return 31 - __clz(n); }
+__device__ __forceinline__ int top_bit(i64 n) { return 63 - __clzll(n); }
+
+// First sample of n > 0 for which `before` is false, or n. Steps are powers of two, so those of all lanes are the same.
+template <class N, class F> __device__ __forceinline__ N first_not(N n, F before) {
+    N step = (N)1 << top_bit(n), low = before(step - 1) ? n - step : 0;
+    while (step >>= 1)
+        if (before(low + step - 1)) low += step;
+    return low + before(low);
+}
+
+// First sample taken after q, or with `same` not before q.
 template <bool same, class N> __device__ __forceinline__ N bound(const TIME_T* t, N n, Wide q, Wide latency) {
-    N low = 0;
-    while (n > 1) {
-        const N half = n >> 1;
-        const Wide middle = captured(t[low + half - 1], latency);
-        if (same ? middle < q : middle <= q) low += half;
-        n -= half;
-    }
-    const Wide last = captured(t[low], latency);
-    return low + (same ? last < q : last <= q);
+    if (latency == 0) return first_not(n, [&](N i) { return same ? wide(t[i]) < q : wide(t[i]) <= q; });
+    return first_not(n, [&](N i) {
+        const Wide taken = captured(t[i], latency);
+        return same ? taken < q : taken <= q;
+    });
 }
 template <class N> __device__ __forceinline__ N upper(const TIME_T* t, N n, Wide q, Wide latency) {
     return bound<false, N>(t, n, q, latency);

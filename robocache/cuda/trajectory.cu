@@ -18,6 +18,8 @@
 // Blocks of TILE threads an SM holds at least: as many as the registers allow without spilling.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 #define RESIDENT (sizeof(TIME_T) == 4 ? 2 : 3)
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ <= 800
+#define RESIDENT 3
 #else
 #define RESIDENT 4
 #endif
