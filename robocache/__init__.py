@@ -1,10 +1,14 @@
 """RoboCache: multi-rate robot logs to aligned arrays, on the GPU through CuPy or on the CPU through Numba."""
 
-from . import errors
-from .ops.fusion import Fused, Stream, fuse_multimodal
-from .ops.plan import Plan
-from .ops.trajectory import resample_trajectories
-from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from . import errors
+    from .ops.fusion import Fused, Stream, fuse_multimodal
+    from .ops.plan import Plan
+    from .ops.trajectory import resample_trajectories
+    from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
 
 __version__ = "0.1.0.dev0"
 
@@ -20,3 +24,25 @@ __all__ = [
     "voxelize",
     "voxelize_point_cloud",
 ]
+
+# Where names come from when they are first asked for: importing the package alone does not even load NumPy.
+_HOME = {
+    ".errors": ("errors",),
+    ".ops.fusion": ("Fused", "Stream", "fuse_multimodal"),
+    ".ops.plan": ("Plan",),
+    ".ops.trajectory": ("resample_trajectories",),
+    ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    for home, names in _HOME.items():
+        if name in names:
+            module = importlib.import_module(home, __name__)
+            value = globals()[name] = module if home == f".{name}" else getattr(module, name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

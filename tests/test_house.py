@@ -213,6 +213,12 @@ def test_public_names_are_specified(public):
     assert set(inspect.signature(thing).parameters) == described
 
 
+def test_importing_robocache_alone_loads_nothing_at_all():
+    program = "import sys, robocache; print(*(n for n in sys.modules if n.startswith(('numpy', 'robocache.'))))"
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
+
+
 def test_importing_robocache_loads_nothing_heavy():
     program = (
         "import sys, robocache\n"
