@@ -200,11 +200,11 @@ def launches() -> dict[str, int] | str:
         import cupy
 
         cupy.zeros(1)
-        from robocache.cuda import _module
+        from robocache.cuda import _launch, _module
     except (ImportError, RuntimeError) as error:
         return f"no usable GPU ({type(error).__name__})"
     found: dict[str, int] = {}
-    real, launched = _module.function, [0]
+    real, driver, launched = _module.function, _launch.driver, [0]
 
     class Counting:
         """A kernel that counts its launches."""
@@ -219,6 +219,17 @@ def launches() -> dict[str, int] | str:
         def __getattr__(self, name: str) -> Any:
             return getattr(self.kernel, name)
 
+    class Driver:
+        """What repeated launches go to, which counts them."""
+
+        def launchKernel(self, *args: Any) -> None:
+            launched[0] += 1
+            driver.launchKernel(*args)
+
+        def launchCooperativeKernel(self, *args: Any) -> None:
+            launched[0] += 1
+            driver.launchCooperativeKernel(*args)
+
     def counting(*key: Any) -> Any:
         return Counting(real(*key))
 
@@ -227,6 +238,7 @@ def launches() -> dict[str, int] | str:
     streams = {f"s{k}": rc.Stream(*on_card[:2]) for k in range(3)}
     for module in modules:
         module.function = counting
+    _launch.driver = Driver()
     try:
         for name, call in {
             "resample": lambda: rc.resample_trajectories(*on_card[:3]),
@@ -236,6 +248,7 @@ def launches() -> dict[str, int] | str:
             call()
             found[name] = launched[0]
     finally:
+        _launch.driver = driver
         for module in modules:
             module.function = real
     return found

@@ -56,6 +56,11 @@ def test_planted_scratch_memory_is_caught(monkeypatch):
     assert not gate.memory().ok
 
 
+@pytest.mark.cuda
+def test_launches_are_counted(cupy):
+    assert gate.launches() == json.loads(gate.RECORD.read_text("utf-8"))["launches"]
+
+
 def test_planted_host_work_is_caught():
     known = gate.python_calls(lambda: [abs(k) for k in range(100)])
     assert known == gate.python_calls(lambda: [abs(k) for k in range(100)])
