@@ -16,7 +16,7 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("CHUNK", "_points.py", "table.cuh", "CHUNK"),
         ("ACCESS", "extremes.py", "extremes.cuh", "ACCESS"),
         ("THREADS", "_points.py", "dense.cuh", "DENSE_THREADS"),
-        ("SLOTS", "_points.py", "dense.cuh", "SLOTS"),
+        ("SLOTS", "_scan.py", "dense.cuh", "SLOTS"),
         ("TILE", "_work.py", "found.cuh", "TILE"),
         ("FOUND", "_work.py", "found.cuh", "FOUND_BYTES"),
         ("MOST", "group.py", "find.cuh", "MOST"),

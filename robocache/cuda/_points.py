@@ -1,7 +1,6 @@
-"""Points of a call as kernels take them: layouts packed by value, launches of ``voxel.cu``, whole-card launches."""
+"""Points of a call as kernels take them: layouts packed by value, whole-card launches."""
 
 import math
-from collections.abc import Callable
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -11,10 +10,9 @@ import numpy as np
 
 from .._core import dtypes
 from . import _launch
-from ._module import Macros, function
+from ._module import Macros
 
 THREADS = 256
-SLOTS, SPARE = 4096, 32  # of dense.cuh; those beside are for occupancy
 BLOCKS = 2048  # fills the largest GPU; with more points each thread takes several and dropped ones are summed up first
 
 # of grid.cuh and table.cuh
@@ -32,7 +30,6 @@ def _macros(dtype: np.dtype) -> Macros:
 MACROS = {dtype: _macros(dtype) for dtype in POINTS}
 
 
-_GRIDS = Struct("4Q")  # addresses of points, occupancy, counts and dropped
 CLOUD = Struct("8qQ6d4q")  # struct Cloud of cells.cuh
 EXTENT = 64  # where the address of the extents lies in it
 _CLOUD_TYPE = np.dtype(f"V{CLOUD.size}")
@@ -40,7 +37,6 @@ _CLOUD_TYPE = np.dtype(f"V{CLOUD.size}")
 # struct Frame of dense.cuh, and the sizes of cells whose reciprocals are ordinary numbers
 _FRAMES = {np.dtype(np.float32): (Struct("9f8I"), 1e-30, 1e30), np.dtype(np.float64): (Struct("9d8I"), 1e-300, 1e300)}
 MOST_CELLS, LONGEST = 1 << 31, 1 << 21  # in all, and on an axis, that struct Frame can number
-SHARES = 64, 4 * THREADS  # groups of points of a block: least and most
 
 
 @cache
@@ -90,36 +86,7 @@ class Source:
         self.blocks = min(_launch.blocks(rows.total, THREADS), BLOCKS)
         self.macros = MACROS[points.dtype]
 
-    def dense(self, rows: Any, grid: Any, counts: bool) -> Callable[..., None]:
-        """Dense grids of points of this layout: call it with points, occupancy, counts, dropped and the status."""
-        frame = self._frame(rows, grid)
-        if frame is None:
-            kernel, blocks, cloud = function(self.device, "voxel", "voxel_dense", self.macros), self.blocks, self.cloud
-            return lambda points, *args: kernel((blocks,), (THREADS,), (points, cloud, *args))
-        return self._scan(*frame, rows.total, counts)
-
-    def _scan(self, frame: Struct, values: list[Any], total: int, counts: bool) -> Callable[..., None]:
-        """The launch for contiguous points."""
-        kernel = function(self.device, "voxel", "voxel_scan", self.macros)
-        groups = total // (16 // self.points.itemsize)
-        each = 4 if dtypes.accumulator(self.points.dtype) == dtypes.float32 else 3  # DENSE_BLOCKS of dense.cuh
-        even = -(-groups // (each * resident(self.device) // 2))  # all blocks at once
-        share = min(max(-(-even // 8) * 8, SHARES[0]), SHARES[1])  # 8 groups are whole cache lines
-        blocks = (_launch.blocks(groups, share),)
-        room = 8 * SLOTS if counts else 4 * (SLOTS + SPARE)
-        packed = _GRIDS.pack(0, 0, 0, 0) + self.packed + frame.pack(*values, share)
-        places = (0, _GRIDS.size, _GRIDS.size + CLOUD.size, 8, 16, 24)  # points, cloud, frame, the grids and dropped
-        shot = _launch.Shot(self.device, kernel, (blocks, (THREADS,)), packed, places, room)
-
-        def run(points: Any, occupied: Any, counts: Any, dropped: Any, status: int) -> None:
-            taken = shot.take()
-            addresses = (0 if array is None else array.data.ptr for array in (occupied, counts, dropped))
-            _GRIDS.pack_into(taken[0], 0, points.data.ptr, *addresses)
-            shot.fire(taken)
-
-        return run
-
-    def _frame(self, rows: Any, grid: Any) -> tuple[Struct, list[Any]] | None:
+    def frame(self, rows: Any, grid: Any) -> tuple[Struct, list[Any]] | None:
         """All of struct Frame but its last word; None where points or cells are not as it needs them."""
         dtype = dtypes.accumulator(self.points.dtype)
         frame, least, most = _FRAMES[dtype]

@@ -44,7 +44,6 @@ __device__ __forceinline__ FEATURE_T from_code(CODE_T code, bool lowest) {
     if (lowest) code = ~code;
     return Narrow<FEATURE_T>::from(of_bits(code & TOP ? code ^ TOP : ~code));
 }
-__device__ __forceinline__ FEATURE_T filled(double fill, i64) { return rounded<FEATURE_T>(fill); }
 #else
 #define SIGN ((FEATURE_T) - 1 < (FEATURE_T)0 ? (CODE_T)1 << (8 * sizeof(CODE_T) - 1) : (CODE_T)0)
 __device__ __forceinline__ CODE_T code_of(FEATURE_T x, bool lowest) {
@@ -53,7 +52,6 @@ __device__ __forceinline__ CODE_T code_of(FEATURE_T x, bool lowest) {
 __device__ __forceinline__ FEATURE_T from_code(CODE_T code, bool lowest) {
     return (FEATURE_T)((lowest ? ~code : code) ^ SIGN);
 }
-__device__ __forceinline__ FEATURE_T filled(double, i64 fill) { return (FEATURE_T)fill; }
 #endif
 
 // What is known of one channel of a voxel from some of its points; nothing depends on their order. `look` takes every

@@ -183,16 +183,17 @@ __device__ void rewrite_nan(const Work& w) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2) extremes(const Work w) {
     __shared__ u32 room[WARPS][BATCH > 2 ? BATCH : 2][32];
-    if (first_item() == 0) *w.next = {0, 0};
     check_extent(w.cloud.rows, w.status);
     claim_cells(w, room[threadIdx.x >> 5]);
-    wait_for_all(&w.turn->arrived);
+    wait_for_all(&w.state->arrived);
     for (u32 part = 0; part < 2; ++part) {  // at any time some warps wait for loads, and some store
         if ((part + (threadIdx.x >> 5)) & 1) fill_empty(w);
         else offer_later(w, room[threadIdx.x >> 5][0], room[threadIdx.x >> 5][1]);
     }
     if (w.low && w.kind == FLOATING) {
-        wait_for_all(&w.turn->arrived);
-        if (*(volatile u32*)&w.turn->nan) rewrite_nan(w);
+        const u32 turn = *(volatile u32*)&w.state->turn;
+        wait_for_all(&w.state->arrived);
+        if (first_item() == 0) w.state->turn = turn + 1;
+        if (*(volatile u32*)&w.state->nan == turn + 1) rewrite_nan(w);
     }
 }

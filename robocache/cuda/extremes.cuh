@@ -9,7 +9,7 @@
 #define QUIET_NAN (sizeof(CODE_T) == 4 ? (CODE_T)0x7fc00000u : (CODE_T)0x7ff8000000000000ull)
 
 enum Kind { UNSIGNED = 0, SIGNED = 1, FLOATING = 2 };
-struct Turn { u32 arrived, nan; };  // zero before; each launch clears that of the next
+struct State { u32 arrived, turn, nan; };  // zero before the first launch; nan: turn + 1 if this one has met NaN
 
 struct Call {  // addresses, packed by Extremes.run in extremes.py
     const POINT_T* points;
@@ -17,7 +17,7 @@ struct Call {  // addresses, packed by Extremes.run in extremes.py
     CODE_T *high, *low;  // results; null if not wanted
     i64* dropped;
     u32* status;
-    Turn *turn, *next;
+    State* state;
     u64* claimed;  // a bit a cell, zero before and after
     u32* places;  // cell of every point
 };
@@ -67,7 +67,7 @@ __device__ __forceinline__ CODE_T from_code(const Work& w, bool lowest, CODE_T c
 }
 __device__ __forceinline__ CODE_T plain(const Work& w, bool lowest, CODE_T bits) {
     if (!is_nan_bits(w, bits)) return bits;
-    if (lowest) *(volatile u32*)&w.turn->nan = 1;
+    if (lowest) *(volatile u32*)&w.state->nan = *(volatile u32*)&w.state->turn + 1;
     return QUIET_NAN;
 }
 

@@ -12,14 +12,14 @@
 
 struct GroupCall {         // addresses of one call, packed by Group.fill in group.py; null: not wanted
     const POINT_T* points;
-    Plan *plan, *next;     // of this call; of the next one, which gets zeros
+    u32* status;
     i64* inverse;          // of a point: the key of its cell; (place in the voxel << 32 | cell or voxel); its voxel
     i64* dropped;
     i32 *coords, *counts;
     i64 *offsets, *kept, *found;
-    u32* status;
 };
 struct GroupWork : GroupCall {  // and what many calls share
+    Plan* plan;
     Cloud cloud;
     i64 entries;           // of the whole table
     i64 limit;             // rows of the results
@@ -77,18 +77,19 @@ __device__ void find_box(const GroupWork& w, u32* shared_box) {
         if ((threadIdx.x & 31) == 0) atomicMax(shared_box + k, box.codes[k]);
     }
     __syncthreads();
-    if (threadIdx.x < 6) atomicMax(w.plan->box + threadIdx.x, shared_box[threadIdx.x]);
+    if (threadIdx.x < 6) atomicMax(w.plan->box[w.plan->turn & 1] + threadIdx.x, shared_box[threadIdx.x]);
 }
 
-__device__ void number_cells(const GroupWork& w, Numbers* n) {
+__device__ void number_cells(const GroupWork& w, u32 turn, Numbers* n) {
+    const u32* box = w.plan->box[turn & 1];
     u64 limit = (u64)w.cloud.rows.clouds;
     n->overflow = 0;
 #pragma unroll
     for (int axis = 0; axis < 3; ++axis) {
         i64 base = 0, extent = w.cloud.grid.shape[axis];
         if (extent == 0) {
-            base = (i64)(i32)(~w.plan->box[axis + 3] ^ 0x80000000u);
-            extent = max((i64)(i32)(w.plan->box[axis] ^ 0x80000000u) - base + 1, 1ll);  // 1: no point at all
+            base = (i64)(i32)(~box[axis + 3] ^ 0x80000000u);
+            extent = max((i64)(i32)(box[axis] ^ 0x80000000u) - base + 1, 1ll);  // 1: no point at all
         }
         n->base[axis] = base;
         n->extent[axis] = extent;
@@ -217,36 +218,40 @@ __device__ void mark_level(const GroupWork& w, const Numbers& n, i32 level) {
 // Everything up to the number of voxels. What it wrote needs a wait before it is used.
 __device__ void find(const GroupWork& w, Numbers* n, u64* room) {
     Plan* plan = w.plan;
+    u32* arrived = &plan->arrived;
+    if (first_item() == 0) plan->shared = plan->chunks = 0;
     if (w.cloud.grid.shape[0] == 0) {
+        if (first_item() < 6) plan->box[~plan->turn & 1][first_item()] = 0;
         find_box(w, (u32*)room);
-        wait_for_all(plan->arrived);
+        wait_for_all(arrived);
     }
-    if (threadIdx.x == 0) number_cells(w, n);
+    if (threadIdx.x == 0) number_cells(w, plan->turn, n);
     __syncthreads();
     check_extent(w.cloud.rows, w.status);
     fill<u64>(w.table, n->root, 0);
     if (w.dropped) fill<i64>(w.dropped, w.cloud.rows.clouds, 0);
-    wait_for_all(plan->arrived);
+    wait_for_all(arrived);
     if (n->direct) mark_keys<true>(w, *n);
     else mark_keys<false>(w, *n);
-    wait_for_all(plan->arrived);
+    wait_for_all(arrived);
     u32 rows;
     if (n->direct) {
-        const u64 sums = number_items<u64>(Cells{w}, n->root, w.partials, room, plan->arrived);
+        const u64 sums = number_items<u64>(Cells{w}, n->root, w.partials, room, arrived);
         rows = (u32)(sums >> 32);
         if (first_item() == 0) w.starts[rows] = (u32)sums;
     } else {
-        rows = number_items<u32>(Entries{w.table}, n->root, w.partials, room, plan->arrived);
+        rows = number_items<u32>(Entries{w.table}, n->root, w.partials, room, arrived);
     }
     for (i32 level = 1; level <= n->levels; ++level) {
         fill<u64>(table_of(w, level), rows, 0);
-        wait_for_all(plan->arrived);
+        wait_for_all(arrived);
         mark_level(w, *n, level);
-        wait_for_all(plan->arrived);
-        rows = number_items<u32>(Entries{table_of(w, level)}, rows, w.partials, room, plan->arrived);
+        wait_for_all(arrived);
+        rows = number_items<u32>(Entries{table_of(w, level)}, rows, w.partials, room, arrived);
     }
     if (threadIdx.x == 0) n->found = rows;
     if (first_item() == 0) {
+        if (w.cloud.grid.shape[0] == 0) ++plan->turn;  // all have read it: they have waited since
         plan->found = rows;
         plan->overflow = n->overflow;
         if (n->overflow && w.deferred) report(w.status, KEY_OVERFLOW);

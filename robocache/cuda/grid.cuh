@@ -4,18 +4,34 @@
 #define WARPS 14
 #define ITEMS 4            // neighbouring items a thread numbers at a time
 
-// Every block waits until all have come here and sees what they wrote. `arrived` is zero before the first launch that
-// uses it, and stays a multiple of the blocks, whose number must not change.
+// Every block waits until all have come here and sees what they wrote. What the blocks add is one half of the range in
+// all, so the top bit turns when the last one comes, and the others are zero again: for the next time, or the next
+// launch, whatever its blocks. `arrived` is zero before its first use.
 __device__ __forceinline__ void wait_for_all(u32* arrived) {
     __syncthreads();
     if (gridDim.x > 1) {
         if (threadIdx.x == 0) {
             __threadfence();
-            const u32 ticket = atomicAdd(arrived, 1u), goal = (ticket / gridDim.x + 1) * gridDim.x;
-            while (*(volatile u32*)arrived < goal) {}
+            const u32 before = atomicAdd(arrived, blockIdx.x ? 1u : 0x80000001u - gridDim.x);
+            while (!((*(volatile u32*)arrived ^ before) >> 31)) {}
             __threadfence();
         }
         __syncthreads();
+    }
+}
+
+struct alignas(16) Pair { u64 a, b; };
+struct alignas(16) Quad { u32 a, b, c, d; };
+
+// Fills memory with a pattern that begins at multiples of 8 bytes. Not inlined: the caller has no registers to spare.
+__device__ __noinline__ void wipe(char* start, i64 bytes, u64 pattern) {
+    const i64 thread = blockIdx.x * (i64)blockDim.x + threadIdx.x, threads = gridDim.x * (i64)blockDim.x;
+    const i64 head = min((i64)(-(u64)start & 15), bytes), whole = (bytes - head) >> 4;
+    const Pair value = {pattern, pattern};
+    for (i64 i = thread; i < whole; i += threads) ((Pair*)(start + head))[i] = value;
+    for (i64 i = thread; i < bytes - 16 * whole; i += threads) {  // fewer than 32 bytes before and after those
+        char* at = start + (i < head ? i : i + 16 * whole);
+        *at = (char)(pattern >> 8 * ((u64)at & 7));
     }
 }
 
@@ -39,9 +55,6 @@ template <class T> __device__ __forceinline__ T block_scan(T value, u64* room, T
     *total = sum;
     return value;
 }
-
-struct alignas(16) Pair { u64 a, b; };
-struct alignas(16) Quad { u32 a, b, c, d; };
 
 // items.put(i, sum of items.get(k) for k < i, items.get(i)) for all i < count; the sum of all. get_all gets ITEMS of
 // them from a multiple of ITEMS on. Waits once, in the

@@ -22,11 +22,11 @@ __device__ void order_by_firsts(const GroupWork& w, const Numbers& n, u64* room)
         w.rows[i] = voxel;
         if (i < *(volatile u32*)(w.firsts + voxel)) atomicMin(w.firsts + voxel, i);
     }
-    wait_for_all(w.plan->arrived);
+    wait_for_all(&w.plan->arrived);
     for (i64 v = first_item(); v < n.found; v += all_threads()) mark(w.firsts_table, w.firsts[v]);
-    wait_for_all(w.plan->arrived);
-    number_items<u32>(Entries{w.firsts_table}, (total + 31) >> 5, w.partials, room, w.plan->arrived);
-    wait_for_all(w.plan->arrived);
+    wait_for_all(&w.plan->arrived);
+    number_items<u32>(Entries{w.firsts_table}, (total + 31) >> 5, w.partials, room, &w.plan->arrived);
+    wait_for_all(&w.plan->arrived);
 }
 
 // After a trie: the voxel of every point and its place there, counted in starts; the first of a voxel leaves its key.
@@ -148,7 +148,7 @@ __device__ void describe_voxels(const GroupWork& w, const Numbers& n, i64 kept) 
 
 __device__ void fill_rows(const GroupWork& w, const Numbers& n, u64* room) {
     const i64 total = w.cloud.rows.total, kept = min(n.found, w.limit);
-    u32* arrived = w.plan->arrived;
+    u32* arrived = &w.plan->arrived;
     if (!n.direct) {
         fill<u32>(w.starts, kept, 0);
         if (w.firsts) {
@@ -170,23 +170,28 @@ __device__ void fill_rows(const GroupWork& w, const Numbers& n, u64* room) {
 struct Work {
     GroupWork group;
     ReduceWork reduce;
+    i64 bytes[4];          // of dense grids: of mean, sum, largest and least,
+    u64 empty[4];          // and what empty cells of them hold
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2) group(const Work work) {
     const GroupWork& w = work.group;
     __shared__ Numbers numbers;
     __shared__ u64 room[WARPS];
-    if (first_item() < sizeof(Plan) / 4) ((u32*)w.next)[threadIdx.x] = 0;
+    char* grids[] = {(char*)work.reduce.mean, (char*)work.reduce.sum, (char*)work.reduce.high, (char*)work.reduce.low};
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+        if (work.bytes[k]) wipe(grids[k], work.bytes[k], work.empty[k]);
     if (w.stages & 1) {
         find(w, &numbers, room);
     } else if (threadIdx.x == 0) {
-        number_cells(w, &numbers);
+        number_cells(w, w.plan->turn + 1, &numbers);  // find has gone on to the next turn
         numbers.found = w.plan->found;
     }
     __syncthreads();
     if (w.stages & 2) fill_rows(w, numbers, room);
     if (w.stages & 4) {
-        wait_for_all(w.plan->arrived);
-        reduce_all<false>(work.reduce, w.plan->arrived);
+        wait_for_all(&w.plan->arrived);
+        reduce_all<false>(work.reduce, &w.plan->arrived);
     }
 }

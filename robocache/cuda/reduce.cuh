@@ -12,8 +12,6 @@ struct Heavy {             // of a heavy voxel's channel, at [first chunk][chann
 };
 struct ReduceCall {        // addresses of one call, packed by Reduce.pack in reduce.py
     const FEATURE_T* features;
-    Plan* plan;
-    const i64* where;      // cell of a voxel, for dense grids. Else null
     MEAN_T* mean;          // results; null if not wanted
     SUM_T* sum;
     FEATURE_T *high, *low;
@@ -24,6 +22,8 @@ struct ReduceWork : ReduceCall {
     i64 limit;             // rows of the results; those past the voxels become zero
     const u32 *starts, *order, *shared, *chunks;
     Heavy* heavy;
+    Plan* plan;
+    const i64* where;      // cell of a voxel, for dense grids. Else null
 };
 
 struct Span {              // points order[start], order[start + step] ... below stop, and channels

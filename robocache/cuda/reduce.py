@@ -1,7 +1,6 @@
 """Rows of features to one row a voxel: what ``reduce.cuh`` needs of a call, and the launches of ``reduce.cu``."""
 
 from collections.abc import Iterator, Sequence
-from math import copysign
 from struct import Struct
 from typing import Any
 
@@ -16,9 +15,9 @@ KINDS = ("mean", "sum", "max", "min")
 HEAVY = 32  # bytes of struct Heavy of reduce.cuh
 
 # struct ReduceWork
-_CALL = Struct("7Q")
-_SHARED = Struct("7q5Q")
-SIZE = _CALL.size + _SHARED.size
+CALL = Struct("5Q")
+_SHARED = Struct("7q7Q")
+SIZE = CALL.size + _SHARED.size
 _WORK_TYPE = np.dtype(f"V{SIZE}")
 
 
@@ -53,19 +52,18 @@ class Reduce:
         self._device = device
         self._blocks = (min(resident(device), _launch.blocks(total * channels, GRID_THREADS)),)
         self._kinds = [kinds.index(kind) if kind in kinds else None for kind in KINDS]
-        self.out_at = 8 * (3 + KINDS.index(kinds[0])) if kinds else 0  # where the address of the first result is packed
 
     def sums_of(self, dtype: np.dtype) -> bool:
         """Whether only sums and means are wanted, of features of this type: group.cu can do that itself."""
         return self.dtype == dtype and self.channels > 0 and self._kinds[2:] == [None, None]
 
     def shared(self, limit: int, scratch: Sequence[int]) -> bytes:
-        """What calls share: ``scratch`` are addresses of starts, order, shared, chunks and heavy."""
+        """What calls share: ``scratch`` are addresses of starts, order, shared, chunks, heavy, plan and where."""
         return _SHARED.pack(*self._layout, limit, *scratch)
 
-    def call(self, features: int, plan: int, where: int, outs: Sequence[int]) -> bytes:
-        """Addresses of one call."""
-        return _CALL.pack(features, plan, where, *[0 if k is None else outs[k] for k in self._kinds])
+    def targets(self, outs: Sequence[int]) -> list[int]:
+        """Addresses of the results as struct ReduceCall has them."""
+        return [0 if k is None else outs[k] for k in self._kinds]
 
     def fire(self, packed: bytes) -> None:
         """A launch of its own."""
@@ -74,21 +72,24 @@ class Reduce:
         kernel(self._blocks, (GRID_THREADS,), (work,), enable_cooperative_groups=True)
 
 
-class Prefill:
-    """Puts what a dense grid says of empty cells everywhere."""
+def fill_bits(fill: tuple[float, int], dtype: np.dtype) -> int:
+    """Bits of an element that says ``fill``; floats of 16 bits by way of float32."""
+    if dtype not in dtypes.FLOATING:
+        return fill[1] & ((1 << 8 * dtype.itemsize) - 1)
+    with np.errstate(over="ignore"):
+        value = np.asarray(np.nan if fill[0] != fill[0] else fill[0]).astype(dtypes.accumulator(dtype)).astype(dtype)
+    return int.from_bytes(value.tobytes(), "little")
 
-    def __init__(self, device: int, dtype: np.dtype, kinds: Sequence[str], fill: tuple[float, int]) -> None:
-        self._zero = fill[1] == 0 and fill[0] == 0 and copysign(1.0, fill[0]) > 0
-        self._device, self._macros, self._fill = device, MACROS[dtype], fill
-        self._kinds = [kinds.index(kind) if kind in kinds else None for kind in KINDS]
 
-    def __call__(self, outs: Sequence[Any]) -> None:
-        """Fill the results, in the order of the kinds."""
-        if self._zero:
-            for out in outs:
-                clear(out)
-        elif outs[0].size:
-            kernel = function(self._device, "reduce", "reduce_fill", self._macros)
-            blocks = min(8 * resident(self._device), _launch.blocks(outs[0].size, GRID_THREADS))
-            chosen = (None if k is None else outs[k] for k in self._kinds)
-            kernel((blocks,), (GRID_THREADS,), (*chosen, outs[0].size, *self._fill))
+def repeated(bits: int, size: int) -> int:
+    """8 bytes of elements of so many bytes."""
+    return int.from_bytes((bits.to_bytes(size, "little") * 8)[:8], "little")
+
+
+def blank(out: Any, pattern: int) -> None:
+    """Put an element's bits everywhere in a grid."""
+    words = out.view(np.dtype(f"u{out.itemsize}"))
+    if pattern == 0:
+        clear(words)
+    else:
+        words.fill(pattern)

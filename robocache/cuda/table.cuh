@@ -5,13 +5,14 @@
 #define ALONE 16u          // points of a voxel that one thread reduces
 #define CHUNK 512u         // and some lanes of a warp; of larger voxels, a warp takes this many points at a time
 
-struct Plan {              // in scratch memory, zero before
-    u32 arrived[2];        // for wait_for_all: of group.cu, of reduce.cu
+struct Plan {              // zero before the first launch, then as the one before has left it
+    u32 arrived;           // for wait_for_all
     u32 found;             // voxels there are
     u32 overflow;          // 1: more cells than a key can number
     u32 shared;            // voxels of more than ALONE points
     u32 chunks;            // of voxels of more than CHUNK points
-    u32 box[6];            // of the cells of unbounded clouds, as codes that grow: max x, y, z, then min x, y, z
+    u32 turn;              // box[turn & 1] is zero, for the next launch that finds voxels; the other is of the last one
+    u32 box[2][6];         // of the cells of unbounded clouds, as codes that grow: max x, y, z, then min x, y, z
 };
 
 struct Entries {           // items of number_items

@@ -2,6 +2,7 @@
 
 #include "common.cuh"
 #include "cells.cuh"
+#include "grid.cuh"
 #include "dense.cuh"
 
 // Everything a dense grid needs of the points in one pass; outputs that are null are not wanted.
@@ -29,9 +30,11 @@ extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given,
     if (dropped) lost.flush(dropped);
 }
 
-// The same for contiguous points and grids of the usual size; a block takes neighbouring points.
+// The same for contiguous points and grids of the usual size; a block takes neighbouring points. With `arrived`, the
+// launch is a cooperative one, and clears the grids itself.
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
-    voxel_scan(const POINT_T* points, const Cloud given, const Frame frame, u8* occupied, i32* counts, i64* dropped) {
+    voxel_scan(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
+               const Frame frame) {
     extern __shared__ uint4 memory[];
     const Gathered room = {(u32*)memory, (u32*)memory + SLOTS};
     const u32 cells = frame.shape[0] * frame.shape[1] * frame.shape[2];
@@ -43,7 +46,13 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
     Words words;
     u32 group = first + threadIdx.x, id[TOGETHER];
     if (group < last) words.load(from + 3 * group);
+    if (arrived) {
+        const i64 every = (i64)frame.clouds * cells;
+        if (occupied) wipe((char*)occupied, every, 0);
+        if (counts) wipe((char*)counts, every * (i64)sizeof(i32), 0);
+    }
     room.clear(counts);
+    if (arrived) wait_for_all(arrived);
     for (u32 step = first; step < last; step += DENSE_THREADS) {
 #pragma unroll
         for (int k = 0; k < TOGETHER; ++k) id[k] = FULL;

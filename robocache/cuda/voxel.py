@@ -8,6 +8,7 @@ import numpy as np
 from . import _launch, extremes, group, reduce
 from ._module import Macros, function
 from ._points import BLOCKS, MACROS, THREADS, Source, clear, flat
+from ._scan import Scan
 
 
 def variants() -> Iterator[tuple[str, Macros]]:
@@ -33,9 +34,6 @@ def voxel_grid(
     wanted = dict(zip(kinds, outs, strict=True))
     cells = grid.shape[0] * grid.shape[1] * grid.shape[2]
     reduced = {kind: out for kind, out in wanted.items() if kind in reduce.KINDS}
-    for kind in ("occupancy", "count", "density"):
-        if kind in wanted:
-            clear(wanted[kind])
     if dropped is not None:
         clear(dropped)
     source = Source(points, rows, grid) if rows.total else None
@@ -43,12 +41,16 @@ def voxel_grid(
     shared = shared and source is not None and source.points is points
     counts = wanted.get("count", wanted.get("density"))  # both are four bytes: counted and divided in place
     if source and (counts is not None or "occupancy" in wanted or not reduced):
-        fill_grids = source.dense(rows, grid, counts is not None)
-        fill_grids(source.points, wanted.get("occupancy"), counts, None if reduced else dropped, status)
+        scan = Scan(source, rows, grid, counts is not None)
+        scan.run(source.points, wanted.get("occupancy"), counts, None if reduced else dropped, status)
         if "density" in wanted:
             blocks = min(_launch.blocks(rows.clouds * cells, THREADS), 8 * BLOCKS)
             kernel = function(source.device, "voxel", "voxel_density", source.macros)
             kernel((blocks,), (THREADS,), (counts, source.cloud, cells, wanted["density"]))
+    elif source is None:
+        for kind in ("occupancy", "count", "density"):
+            if kind in wanted:
+                clear(wanted[kind])
     if reduced:
         flattened, *layout = flat(features)
         shared = shared and flattened is features
@@ -56,7 +58,7 @@ def voxel_grid(
         if source and not channels_first and extremes.fits(reduced, features, rows.clouds * cells):
             dense = extremes.Extremes(source, layout, flattened, rows, grid, reduced, fill)
         else:
-            dense = Dense(source, layout, features, rows, grid, cells if channels_first else 0, tuple(reduced), fill)
+            dense = Dense(source, layout, features, rows, grid, cells if channels_first else 0, reduced, fill)
         dense.run(_addresses(source), flattened.data.ptr, tuple(reduced.values()), _address(dropped), status)
     if strict:
         _launch.finish()  # synchronizes
@@ -65,17 +67,14 @@ def voxel_grid(
         return None
     if reduced:
         return dense.again
-    return None if "density" in wanted else _replay(fill_grids, kinds == ("occupancy",))
+    return None if "density" in wanted else _replay(scan, kinds == ("occupancy",))
 
 
-def _replay(fill_grids: Callable[..., None], occupancy: bool) -> Callable[..., None]:
-    """How to fill one occupancy or count grid again from other points of the same layout: one clear, one launch."""
+def _replay(scan: Scan, occupancy: bool) -> Callable[..., None]:
+    """How to fill one occupancy or count grid again from other points of the same layout."""
 
     def again(points: Any, features: Any, out: Any) -> None:
-        status = _launch.begin()
-        clear(out)
-        wanted = (out, None) if occupancy else (None, out)
-        fill_grids(points, *wanted, None, status)
+        scan.run(points, out if occupancy else None, None if occupancy else out, None, _launch.begin())
 
     return again
 
@@ -85,36 +84,34 @@ class Dense:
 
     def __init__(
         self, source: Source | None, layout: Sequence[int], features: Any, rows: Any, grid: Any,
-        cells: int, kinds: tuple[str, ...], fill: tuple[float, int],
+        cells: int, outs: dict[str, Any], fill: tuple[float, int],
     ) -> None:  # fmt: skip
         device = _launch.device_id(features)
-        self._prefill = reduce.Prefill(device, features.dtype, kinds, fill)
         self._total = rows.total
+        self._patterns = [reduce.fill_bits(fill, out.dtype) for out in outs.values()]
         self._group = None
         if source is not None:
-            reducer = reduce.Reduce(layout, features, kinds, cells, device)
+            reducer = reduce.Reduce(layout, features, tuple(outs), cells, device)
             more = {"inverse": 8 * rows.total}
-            self._group = group.Group(source, rows, grid, "sorted", reducer, more)
+            blanks = dict.fromkeys(reduce.KINDS, (0, 0))
+            for (kind, out), bits in zip(outs.items(), self._patterns, strict=True):
+                blanks[kind] = out.nbytes, reduce.repeated(bits, out.itemsize)
+            self._group = group.Group(source, rows, grid, "sorted", reducer, more, tuple(blanks.values()))
 
     def run(self, source: Sequence[int], features: int, outs: Sequence[Any], dropped: int, status: int) -> None:
         """Fill the grids ``outs``; the rest are addresses."""
-        self._prefill(outs)
         work = self._group
         if work is None:
+            for out, bits in zip(outs, self._patterns, strict=True):
+                reduce.blank(out, bits)
             return
-        scratch = work.memory()
-        fixed, addresses = (scratch.base + work.at["inverse"], dropped), [out.data.ptr for out in outs]
-        where, plans = scratch.base + work.at["keys"], scratch.plans()
-        work.fill(scratch, plans, source, fixed, (0,) * 5, self._total, False, status, features, where, addresses)
+        memory = work.memory()
+        fixed, addresses = (memory.base + work.at["inverse"], dropped), [out.data.ptr for out in outs]
+        work.fill(memory, source, fixed, (0,) * 5, self._total, False, status, features, addresses)
 
     def again(self, points: Any, features: Any, out: Any) -> None:
         """The same for another call of one reduction."""
-        status, start, work = _launch.begin(), points.data.ptr, self._group
-        if work is not None and work.whole:
-            self._prefill((out,))
-            where = start if features is None else features.data.ptr
-            work.refill(work.at["inverse"], start, where, out.data.ptr, self._total, status)
-            return
+        status, start = _launch.begin(), points.data.ptr
         self.run((start, 0), start if features is None else features.data.ptr, (out,), 0, status)
 
 
@@ -139,15 +136,11 @@ class Set:
         """
         status = _launch.begin()
         work, limit = self._group, self.limit
-        scratch = work.memory()
-        plans = scratch.plans()
+        memory = work.memory()
         if limit is None:
-            work.find(scratch, plans, source, fixed, status)
-            limit = scratch.found(plans[0])  # synchronizes
+            limit = work.find(memory, source, fixed, status)  # synchronizes
         targets = rest(limit)
-        work.fill(
-            scratch, plans, source, fixed, targets[:5], limit, self.limit is None, status, features, 0, targets[5:]
-        )  # fmt: skip
+        work.fill(memory, source, fixed, targets[:5], limit, self.limit is None, status, features, targets[5:])
 
 
 def voxelize(
