@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
@@ -36,3 +37,21 @@ def test_the_warps_of_a_block():
     text = (CUDA / "grid.cuh").read_text("utf-8")
     threads, warps = (int(re.search(rf"#define {name} (\d+)", text)[1]) for name in ("THREADS", "WARPS"))
     assert threads == 32 * warps
+
+
+def test_the_blocks_a_multiprocessor_has_registers_for():
+    from_cuda = re.search(r"DENSE_BLOCKS = sizeof\(ACC_T\) == 4 \? (\d) : (\d)", (CUDA / "dense.cuh").read_text("utf-8"))
+    from_python = re.search(r"^EACH = \{4: (\d), 8: (\d)\}", (CUDA / "_scan.py").read_text("utf-8"), re.MULTILINE)
+    assert from_cuda.groups() == from_python.groups()
+
+
+def test_a_state_has_room():
+    """The largest is struct Plan: six words and two boxes of six."""
+    text = (CUDA / "table.cuh").read_text("utf-8")
+    body = re.search(r"struct Plan \{.*?\n(.*?)\n\};", text, re.DOTALL)[1]
+    words = sum(
+        int(np.prod([int(n) for n in re.findall(r"\[(\d+)\]", line.split(";")[0])])) for line in body.splitlines()
+    )
+    slot = int(re.search(r"^SLOT, SLOTS = (\d+)", (CUDA / "_scratch.py").read_text("utf-8"), re.MULTILINE)[1])
+    assert words == 18
+    assert 4 * words <= slot

@@ -3,8 +3,6 @@
 from struct import Struct
 from typing import Any
 
-from cupy.cuda import driver
-
 from .._core import dtypes
 from . import _launch
 from ._module import function
@@ -20,8 +18,8 @@ _GRIDS = Struct("5Q")  # addresses of points, occupancy, counts, dropped, and th
 class Scan:
     """Everything about dense grids of calls of one layout, but for addresses.
 
-    Points that ``frame`` takes, few enough for blocks that all run at once, need one launch, which clears the grids;
-    others need a clear before it.
+    Few points and a small grid need one launch, which clears it: a clear of its own takes the host as long as a launch.
+    With more blocks than multiprocessors, waiting for one another would take the GPU longer than clearing first.
     """
 
     def __init__(self, source: Source, rows: Any, grid: Any, counts: bool) -> None:
@@ -36,14 +34,11 @@ class Scan:
         even = -(-groups // (EACH[size] * resident(source.device) // 2))  # all blocks at once
         share = min(max(-(-even // 8) * 8, SHARES[0]), SHARES[1])  # 8 groups are whole cache lines
         room = 8 * SLOTS if counts else 4 * (SLOTS + SPARE)
-        most = (
-            driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.ptr, THREADS, room) * resident(source.device) // 2
-        )
-        blocks = _launch.blocks(groups, share)
-        self._together = blocks <= most
+        every = rows.clouds * grid.shape[0] * grid.shape[1] * grid.shape[2] * (4 if counts else 1)
+        blocks, clearing = _launch.blocks(groups, share), _launch.blocks(every, 16 * 8 * THREADS)
+        self._together = max(blocks, clearing) <= resident(source.device) // 2
         if self._together:
-            every = rows.clouds * grid.shape[0] * grid.shape[1] * grid.shape[2] * (4 if counts else 1)
-            blocks = min(most, max(blocks, _launch.blocks(every, 16 * 8 * THREADS)))
+            blocks = max(blocks, clearing)
         packed = bytes(_GRIDS.size) + source.packed + frame[0].pack(*frame[1], share)
         places = (0, 8, 16, 24, 32, _GRIDS.size, _GRIDS.size + CLOUD.size)
         shape = ((blocks,), (THREADS,))

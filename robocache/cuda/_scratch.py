@@ -42,12 +42,15 @@ def _captured_state(device: int) -> Any:
 
 
 class Scratch:
-    """A state, ``zeroed`` bytes that are zero between launches, and ``free`` bytes behind them."""
+    """A state, ``zeroed`` bytes that are zero between launches, and ``free`` bytes behind them.
 
-    __slots__ = ("_room", "_state", "base", "free", "state", "zeroed")
+    It holds its stream: CUDA gives the handle of a stream that is gone to the next one, even while work is under way.
+    """
 
-    def __init__(self, state: Any, zeroed: int, free: int) -> None:
-        self.zeroed, self.free = zeroed, free
+    __slots__ = ("_room", "_state", "_stream", "base", "free", "state", "zeroed")
+
+    def __init__(self, stream: Any, state: Any, zeroed: int, free: int) -> None:
+        self.zeroed, self.free, self._stream = zeroed, free, stream
         self._state, self.state = state, int(state.data.ptr)
         self._room = cupy.ndarray((zeroed + free,), np.uint8)
         self.base = int(self._room.data.ptr)
@@ -66,7 +69,7 @@ def scratch(purpose: str, device: int, zeroed: int, free: int) -> Scratch:
     """Scratch memory of one call. Small ones are kept for the next call of the same thread on the same stream."""
     stream = cupy.cuda.get_current_stream()
     if stream.is_capturing():
-        made = Scratch(_captured_state(device), zeroed, free)
+        made = Scratch(None, _captured_state(device), zeroed, free)
         _launch.keep(made)
         return made
     key = (purpose, device, stream.ptr, get_ident())
@@ -74,13 +77,13 @@ def scratch(purpose: str, device: int, zeroed: int, free: int) -> Scratch:
     if kept is None:
         if len(_kept) >= KEPT:
             _kept.clear()
-        kept = _kept[key] = Scratch(_state(device), 0, 0)
+        kept = _kept[key] = Scratch(stream, _state(device), 0, 0)
     if kept.zeroed >= zeroed and kept.free >= free:
         return kept
     state = kept._state
     if zeroed + free > KEPT_BYTES:
-        return Scratch(state, zeroed, free)
+        return Scratch(stream, state, zeroed, free)
     if max(zeroed, kept.zeroed) + max(free, kept.free) <= KEPT_BYTES:  # serves both layouts from now on
         zeroed, free = max(zeroed, kept.zeroed), max(free, kept.free)
-    kept = _kept[key] = Scratch(state, zeroed, free)
+    kept = _kept[key] = Scratch(stream, state, zeroed, free)
     return kept

@@ -88,23 +88,22 @@ __device__ __forceinline__ const char* global(const char* p) {  // which the com
 // Samples of one access on their way.
 template <class V> struct Flight {
     V a = V(), b = V();  // what may lack a value would be kept alive from the start of the kernel
-    template <bool pairs>
-    __device__ __forceinline__ void start(const Tile& tile, const Found& found, int k, u32 d) {
-        const int use = found.use[k];
-        const char* from = found.entry[k].sample + d * sizeof(V);
+    template <bool pairs> __device__ __forceinline__ void start(const Tile& tile, const Found& found, const Walk& at) {
+        const int use = found.use[at.k];
+        const char* from = found.entry[at.k].sample + at.d * sizeof(V);
         a = *(const V*)global(from);
         if (pairs && (use & 1)) b = *(const V*)global(stepped(from, use, tile.next));
     }
     template <class F>
-    __device__ __forceinline__ void land(const Tile& tile, const Found& found, int k, u32 d, F blend) {
-        const int use = found.use[k];
+    __device__ __forceinline__ void land(const Tile& tile, const Found& found, const Walk& at, F blend) {
+        const int use = found.use[at.k];
         if (use == FILLED) {
             const u64 words[2] = {tile.fill, tile.fill};
             memcpy(&a, words, sizeof(V));
         } else {
-            blend(a, b, use, k);
+            blend(a, b, use, at.k);
         }
-        *(V*)(tile.out + (k * tile.down + (int)(d * sizeof(V)))) = a;
+        *(V*)(tile.out + (at.k * tile.down + (int)(at.d * sizeof(V)))) = a;
     }
 };
 
@@ -118,47 +117,23 @@ __device__ __forceinline__ void stream_with(const Tile& tile, const Found& found
         Flight<V> flight[UNDER_WAY];
         Walk ahead = at;  // walked again when they land: registers are dearer
 #pragma unroll
-        for (int u = 0; u < UNDER_WAY; ++u, ahead.step()) flight[u].template start<pairs>(tile, found, ahead.k, ahead.d);
+        for (int u = 0; u < UNDER_WAY; ++u, ahead.step()) flight[u].template start<pairs>(tile, found, ahead);
         asm volatile("" : : : "memory");  // or loads sink to where they are needed
 #pragma unroll
-        for (int u = 0; u < UNDER_WAY; ++u, at.step()) flight[u].land(tile, found, at.k, at.d, blend);
+        for (int u = 0; u < UNDER_WAY; ++u, at.step()) flight[u].land(tile, found, at, blend);
     }
     for (; i < total; i += 2 * step) {  // what is left
         Flight<V> flight[2];
         Walk ahead = at;
-        flight[0].template start<pairs>(tile, found, ahead.k, ahead.d);
+        flight[0].template start<pairs>(tile, found, ahead);
         ahead.step();
-        if (i + step < total) flight[1].template start<pairs>(tile, found, ahead.k, ahead.d);
+        if (i + step < total) flight[1].template start<pairs>(tile, found, ahead);
         asm volatile("" : : : "memory");
-        flight[0].land(tile, found, at.k, at.d, blend);
+        flight[0].land(tile, found, at, blend);
         at.step();
-        if (i + step < total) flight[1].land(tile, found, at.k, at.d, blend);
+        if (i + step < total) flight[1].land(tile, found, at, blend);
         at.step();
     }
-}
-
-// The same where rows are long: a thread takes its accesses from targets in a row, so that a sample that two of them
-// need is asked for once, and comes from L1 the second time.
-template <class V, bool pairs, class F>
-__device__ __forceinline__ void stream_rows(const Tile& tile, const Found& found, Walk at, F blend) {
-    for (; at.k * UNDER_WAY < tile.targets; at.step()) {
-        Flight<V> flight[UNDER_WAY];
-        const int k = at.k * UNDER_WAY, count = tile.targets - k;
-#pragma unroll
-        for (int u = 0; u < UNDER_WAY; ++u)
-            if (u < count) flight[u].template start<pairs>(tile, found, k + u, at.d);
-        asm volatile("" : : : "memory");
-#pragma unroll
-        for (int u = 0; u < UNDER_WAY; ++u)
-            if (u < count) flight[u].land(tile, found, k + u, at.d, blend);
-    }
-}
-
-#define LONG_ROW 8  // accesses
-template <class V, bool pairs, class F>
-__device__ __forceinline__ void stream_all(const Tile& tile, const Found& found, const Walk& at, F blend) {
-    if (sizeof(V) == 16 && at.width >= LONG_ROW) stream_rows<V, pairs>(tile, found, at, blend);
-    else stream_with<V, pairs>(tile, found, at, blend);
 }
 
 template <class T> __device__ __forceinline__ T item(u32 word, int j) {
@@ -198,7 +173,7 @@ __device__ __forceinline__ void blend(const Tile& tile, const Found& found, cons
     typedef typename Access<sizeof(T) * N>::type V;
     typedef typename Raw < sizeof(T) * N<4 ? sizeof(T) * N : sizeof(T) == 8 ? 8 : 4>::type Word;
     constexpr int words = sizeof(V) / sizeof(Word);
-    stream_all<V, true>(tile, found, at, [&](V& a, const V& b, int use, int k) {
+    stream_with<V, true>(tile, found, at, [&](V& a, const V& b, int use, int k) {
         Word x[words], y[words];
         memcpy(x, &a, sizeof(V));
         memcpy(y, &b, sizeof(V));
@@ -220,7 +195,7 @@ __device__ __forceinline__ void blend(const Tile& tile, const Found& found, cons
 }
 
 template <class V> __device__ __forceinline__ void copy(const Tile& tile, const Found& found, const Walk& at) {
-    stream_all<V, false>(tile, found, at, [](V&, const V&, int, int) {});
+    stream_with<V, false>(tile, found, at, [](V&, const V&, int, int) {});
 }
 
 template <class T>
