@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 METHODS = ("nearest", "previous", "next", "linear")
 NEAREST, PREVIOUS, NEXT, LINEAR = range(4)
 
+CURVES = ("cubic", "pchip", "akima", "catmull_rom", "slerp", "angle", "mean")
+CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN = range(7)
+
 HOLD, FILL, EXTRAPOLATE, REFUSE = range(4)  # what happens outside a row's range
 
 NO_LIMIT = -1  # tolerance or max_gap not given
@@ -32,6 +35,14 @@ class Job(NamedTuple):
     tolerance: Any
     max_gap: Any
     label: str = ""
+
+
+class Curve(NamedTuple):
+    """What the methods that need more than two samples, or more than a sum, are told beside a Job."""
+
+    kind: int
+    low: float = 0.0  # angle: results lie in [low, low + period)
+    period: float = 0.0
 
 
 class Aligned(NamedTuple):

@@ -137,7 +137,7 @@ def layout(job: Job) -> tuple[bytes, int]:
     if values.dtype == out.dtype and farthest < 1 << 31:  # as blend.cuh numbers bytes and accesses
         steps, address = features | row | sample | out_row | out_target, values.data.ptr | out.data.ptr
         vector = next((n for n in WIDTHS[size_out] if steps % n == 0 and address % (n * size_out) == 0), 1)
-    fill = _bits(None if job.fill != job.fill else job.fill, out.dtype)
+    fill = fill_bits(None if job.fill != job.fill else job.fill, out.dtype)
     kinds = KINDS[values.dtype], KINDS[out.dtype]
     return _LAYOUT.pack(features, row, sample, out_row, out_target, fill, *kinds, size_in, size_out, vector), vector
 
@@ -153,7 +153,7 @@ def _stream(job: Job, time: np.dtype, first: int, tile: int, tiles: int) -> byte
 
 
 @cache
-def _bits(fill: Any, dtype: np.dtype) -> int:
+def fill_bits(fill: Any, dtype: np.dtype) -> int:
     """Bit pattern of one element; NaN, which equals nothing, is looked up as None."""
     return int.from_bytes(np.asarray(math.nan if fill is None else fill, dtype).tobytes(), "little")
 

@@ -180,3 +180,38 @@ extern "C" __global__ void __launch_bounds__(256, 4)
         goal.age[i] = hit.age;
     }
 }
+
+#if STREAMS == 1
+// Halfway between two targets, rounded the same way for both; away from a lone one as far as the other side.
+__device__ __forceinline__ i64 halfway(i64 early, i64 late) { return early + (i64)(((u64)late - (u64)early) / 2); }
+__device__ __forceinline__ double halfway(double early, double late) { return early + (late - early) / 2; }
+__device__ __forceinline__ float halfway(float early, float late) {
+    return to_float(halfway(to_double(early), to_double(late)));
+}
+__device__ __forceinline__ i64 mirrored(i64 edge, i64 at) {  // an overflow comes out on the wrong side
+    const i64 r = (i64)(2 * (u64)at - (u64)edge), most = 0x7fffffffffffffffll;
+    if (edge <= at) return r >= at ? r : most;
+    return r <= at && r >= -most ? r : -most;
+}
+__device__ __forceinline__ double mirrored(double edge, double at) { return at + (at - edge); }
+__device__ __forceinline__ float mirrored(float edge, float at) {
+    return to_float(mirrored(to_double(edge), to_double(at)));
+}
+
+// For means: the lower edges of the cells of every row of targets, then the upper ones. Targets that do not rise have
+// no cells.
+extern "C" __global__ void trajectory_cells(const TIME_T* targets, TIME_T* edges, const i64 total, const i64 steps) {
+    const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x, b = divide(i, steps), k = i - b * steps;
+    if (i >= total) return;
+    const TIME_T at = targets[i], left = k > 0 ? targets[i - 1] : Clock::none();
+    const TIME_T right = k + 1 < steps ? targets[i + 1] : Clock::none();
+    const bool after = Clock::proper(left), before = Clock::proper(right);
+    const bool sound = Clock::proper(at) && !(after && left > at) && !(before && right < at);
+    TIME_T low = after ? halfway(left, at) : at, high = before ? halfway(at, right) : at;
+    if (!after && before) low = mirrored(high, at);
+    if (!before && after) high = mirrored(low, at);
+    TIME_T* to = edges + b * 2 * steps + k;
+    to[0] = sound ? low : Clock::none();
+    to[steps] = sound ? high : Clock::none();
+}
+#endif

@@ -177,7 +177,7 @@ def spread(label: str, stream: Arranged, rows: int | None, xp: Any) -> Arranged:
 
 
 def method_of(label: str, method: Any, values: Any) -> int:
-    """Code of an interpolation method, refused where the values cannot be averaged."""
+    """Code of a method of two samples, refused where the values cannot be averaged."""
     code = jobs.METHODS.index(checks.choice(f"{label}method", method, jobs.METHODS))
     if code == jobs.LINEAR and values.dtype not in dtypes.FLOATING:
         raise DTypeError(

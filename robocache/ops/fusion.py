@@ -9,8 +9,8 @@ from typing import Any
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataWarning
-from .._core.jobs import Job
-from . import _grid, _outputs, _replay, _seen, _streams
+from .._core.jobs import CURVES, LINEAR, Job
+from . import _curves, _grid, _outputs, _replay, _seen, _streams
 from ._dispatch import twin
 from ._streams import Arranged
 
@@ -47,15 +47,18 @@ class Stream(_seen.Remembering):
     max_gap: Any = None
     lengths: Any = None
     offsets: Any = None
+    period: Any = None
+    quat_order: str = "xyzw"
 
     def __init__(
         self, values: Any, times: Any, method: str = "linear", latency: Any = 0, tolerance: Any = None,
-        max_gap: Any = None, lengths: Any = None, offsets: Any = None,
+        max_gap: Any = None, lengths: Any = None, offsets: Any = None, period: Any = None, quat_order: str = "xyzw",
     ) -> None:  # fmt: skip
         fields = self.__dict__  # straight into it: the setters of a frozen record take four times as long
         fields["values"], fields["times"], fields["method"] = values, times, method
         fields["latency"], fields["tolerance"], fields["max_gap"] = latency, tolerance, max_gap
         fields["lengths"], fields["offsets"] = lengths, offsets
+        fields["period"], fields["quat_order"] = period, quat_order
         _seen.remember(self, _seen.NEVER)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -220,10 +223,14 @@ def fuse_multimodal(
 
         # Dispatch.
         flat = (1 if rows is None else rows, goals.shape[1])
+        curves = [_curves.curve_of(f"{n}.", s.method, s.period, s.quat_order) for n, s in streams.items()]
         jobs = _jobs(streams, arranged, results, slices, limits, flat, outside, call.xp)
         valid = call.empty((*flat, len(names)), dtypes.boolean)
         age = call.empty((*flat, len(names)), time)
-        coarse, again = twin(call.backend, "trajectory").align(jobs, goals, valid, age, check)
+        if any(curves):
+            coarse, again = _curves.run_all(call, curves, jobs, goals, valid, age, check), None
+        else:
+            coarse, again = twin(call.backend, "trajectory").align(jobs, goals, valid, age, check)
 
         # Restore shape.
         valid, age = valid.reshape(*lead, len(names)), age.reshape(*lead, len(names))
@@ -294,7 +301,8 @@ def _jobs(
         width = slices[name].stop if name in results else result.shape[-1]
         view = result.reshape(*flat, width)[..., slices[name]]
         stream = _streams.spread(f"{name}.", arranged[name], flat[0], xp)
-        method = _streams.method_of(f"{name}.", spec.method, stream.values)
+        _curves.fits(f"{name}.", spec.method, stream.values.dtype, stream.feature)
+        method = LINEAR if spec.method in CURVES else _streams.method_of(f"{name}.", spec.method, stream.values)
         policy = _streams.outside_of(outside, result.dtype)
         jobs.append(Job(*stream[:4], view, method, *policy, *limits[name], f"{name}."))
     return jobs

@@ -10,7 +10,7 @@ from .. import interop
 from .._core import checks, dtypes, jobs
 from .._core.errors import DataWarning, DeviceError, ShapeError
 from .._core.jobs import Job
-from . import _outputs, _replay, _streams
+from . import _curves, _outputs, _replay, _streams
 from ._dispatch import twin
 
 
@@ -77,6 +77,8 @@ class Plan:
         target_times: Any,
         *,
         method: str = "linear",
+        period: Any = None,
+        quat_order: str = "xyzw",
         lengths: Any = None,
         offsets: Any = None,
         outside: Any = "hold",
@@ -86,7 +88,8 @@ class Plan:
     ) -> None:
         # Validate.
         checks.choice("check", check, _streams.CHECKS)
-        self.method, self.outside = checks.choice("method", method, jobs.METHODS), outside
+        self._curve = _curves.curve_of("", method, period, quat_order)
+        self.method, self.outside = method, outside
         policy, _ = _streams.outside_of(outside, dtypes.float64)
         call, (stamps, goals, counts, edges) = interop.receive(
             source_times=source_times, target_times=target_times, lengths=lengths, offsets=offsets
@@ -110,9 +113,13 @@ class Plan:
             self._rows, self._steps, self._time = rows, goals.shape[1], goals.dtype
 
             # Dispatch.
-            code = jobs.METHODS.index(method)
+            code = jobs.LINEAR if self._curve else jobs.METHODS.index(method)
             job = Job(None, stream.times, stream.lengths, stream.offsets, None, code, policy, 0, *limits)
-            self._found = twin(call.backend, "plan").find(job, goals, rows, check)
+            if self._curve is None:
+                self._found = twin(call.backend, "plan").find(job, goals, rows, check)
+            else:
+                self._found, self._edges = _curves.search(call.backend, self._curve, job, goals, rows, check)
+                self._stamps = stream[1:4]
         self._framework = call.framework, call.namespace
         if self._found.coarse:
             warnings.warn(_replay.COARSE, DataWarning, stacklevel=2)
@@ -159,16 +166,21 @@ class Plan:
         with call:
             array, rows, feature = self._fit(samples, call.xp)
             lead = (self._steps,) if rows is None else (rows, self._steps)
-            _streams.method_of("", self.method, array)
+            _curves.fits("", self.method, array.dtype, feature)
             policy, fill = _streams.outside_of(self.outside, array.dtype)
             result = self._result(call, out, given, (*lead, *feature), samples)
 
             # Dispatch.
             flat = result.reshape(1 if rows is None else rows, self._steps, array.shape[-1])
-            code, packed = jobs.METHODS.index(self.method), () if self._packed else None
-            job = Job(array, None, None, packed, flat, code, policy, fill, 0, jobs.NO_LIMIT, jobs.NO_LIMIT)
             valid = call.empty((*flat.shape[:2], 1), dtypes.boolean) if return_valid else None
-            again = twin(call.backend, "plan").apply(job, self._found, valid)
+            if self._curve is None:
+                code, packed = _streams.method_of("", self.method, array), () if self._packed else None
+                job = Job(array, None, None, packed, flat, code, policy, fill, 0, jobs.NO_LIMIT, jobs.NO_LIMIT)
+                again = twin(call.backend, "plan").apply(job, self._found, valid)
+            else:
+                job = Job(array, *self._stamps, flat, jobs.LINEAR, policy, fill, 0, jobs.NO_LIMIT, jobs.NO_LIMIT)
+                twin(call.backend, "curve").apply(job, self._curve, self._found, self._edges, valid)
+                again = None
             if key is not None and again is not None and _replay.same_memory([(array, samples)]):
                 if len(self._known) >= _replay.CAPACITY:
                     self._known.clear()

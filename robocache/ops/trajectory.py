@@ -4,10 +4,10 @@ import warnings
 from typing import Any
 
 from .. import interop
-from .._core import checks, dtypes
+from .._core import checks, dtypes, jobs
 from .._core.errors import DataWarning
 from .._core.jobs import Job
-from . import _outputs, _replay, _streams
+from . import _curves, _outputs, _replay, _streams
 from ._dispatch import twin
 
 _known = _replay.Memory()
@@ -19,6 +19,8 @@ def resample_trajectories(
     target_times: Any,
     *,
     method: str = "linear",
+    period: Any = None,
+    quat_order: str = "xyzw",
     lengths: Any = None,
     offsets: Any = None,
     outside: Any = "hold",
@@ -123,7 +125,7 @@ def resample_trajectories(
     array([ True,  True, False])
     """
     # Validate.
-    options = (method, outside, max_gap, tolerance, return_valid, return_age, check)
+    options = (method, period, quat_order, outside, max_gap, tolerance, return_valid, return_age, check)
     key = _replay.key((values, source_times, target_times, lengths, offsets, out), options)
     if (replay := _known.find(key)) is not None:
         again = replay(values, source_times, target_times, lengths, offsets, out)
@@ -141,7 +143,9 @@ def resample_trajectories(
         stream = _streams.arrange("", samples, stamps, counts, edges, goals.ndim == 2, xp)
         rows = _streams.join_rows("values and target_times", stream.rows, goals.shape[0] if goals.ndim == 2 else None)
         lead = (goals.shape[-1],) if rows is None else (rows, goals.shape[-1])
-        code = _streams.method_of("", method, samples)
+        curve = _curves.curve_of("", method, period, quat_order)
+        _curves.fits("", method, samples.dtype, stream.feature)
+        code = _streams.method_of("", method, samples) if curve is None else jobs.LINEAR
         policy = _streams.outside_of(outside, samples.dtype)
         limits = _streams.limits("", stamps.dtype, 0, tolerance, max_gap)
         result = _outputs.one(call, out, given, (*lead, *stream.feature), arrays)
@@ -153,7 +157,10 @@ def resample_trajectories(
         valid = call.empty((*flat, 1), dtypes.boolean) if return_valid else None
         age = call.empty((*flat, 1), stamps.dtype) if return_age else None
         goals = _streams.one_row(goals) if goals.ndim == 2 else goals[None]
-        coarse, again = twin(call.backend, "trajectory").align([job], goals, valid, age, check)
+        if curve is None:
+            coarse, again = twin(call.backend, "trajectory").align([job], goals, valid, age, check)
+        else:
+            coarse, again = _curves.run(call.backend, curve, job, goals, valid, age, check), None
         if key is not None and again is not None and _replay.same_memory(zip((*job[:4], goals), arrays, strict=True)):
             _known.keep(key, _replay.resample(again, job, lead, result, goals, options[-3:]))
 

@@ -1,0 +1,124 @@
+// What a curve is told of a call, and what a block keeps of each of its targets.
+
+#define TILE 256           // most targets of a block; mirrored in curve.py
+#define WIDE (sizeof(VALUE_T) == 8 ? 2 : 4)  // elements of the widest access
+
+enum Kind { CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN };
+enum Clock { NANOSECONDS, DOUBLE, SINGLE };
+enum State { SAMPLE, BLEND, FILLED };  // a target is a sample, lies between two, or has none
+
+struct Call {              // mirrored by _CALL in curve.py; 8-byte fields only
+    const VALUE_T* values;
+    VALUE_T* out;
+    u8* valid;             // or null
+    const char* times;
+    const i64 *lengths, *offsets;  // of rows, or null
+    const char* index;     // of every target: its sample, or the one before it; -1 for none
+    const double* weight;
+    const u8* real;
+    const char* edge_index;  // of mean: of the lower edges of the targets' cells, then of the upper ones
+    const double* edge_weight;
+    ACC_T* bend;           // of cubic: second derivatives of every sample,
+    u8* spoilt;            // and whether a feature of a row holds NaN or infinity
+    i64 index_bytes, found_row, edge_row;  // targets to the next row of what was found; 0: one row serves all
+    i64 rows, steps, tile, tiles;
+    i64 samples, time_row, clock;
+    i64 features, value_row, value_sample, out_row, out_target, vector;
+    u64 fill;
+    double low, period;    // of angle: results lie in [low, low + period)
+    i64 chunk, halo, chunks, groups;  // of cubic: samples a block solves, and more on both sides; blocks of a row
+};
+
+struct Row { i64 start, count; };  // in times; for packed rows in values too
+__device__ __forceinline__ Row row_of(const Call& c, i64 b) {
+    if (c.offsets) return {c.offsets[b], c.offsets[b + 1] - c.offsets[b]};
+    return {b * c.time_row, c.lengths ? c.lengths[b] : c.samples};
+}
+// Stamp j + 1 less stamp j, in their own type before anything is rounded.
+__device__ __forceinline__ double gap(const Call& c, i64 j, i64 to) {
+    if (c.clock == NANOSECONDS) return (double)(((const u64*)c.times)[to] - ((const u64*)c.times)[j]);
+    if (c.clock == DOUBLE) return ((const double*)c.times)[to] - ((const double*)c.times)[j];
+    return (double)((const float*)c.times)[to] - (double)((const float*)c.times)[j];
+}
+// The unit of time of a cubic: the mean spacing of the row, so that float32 keeps its range.
+__device__ __forceinline__ double spacing(const Call& c, const Row& row) {
+    return row.count > 1 ? gap(c, row.start, row.start + row.count - 1) / (double)(row.count - 1) : 1.0;
+}
+
+__device__ __forceinline__ i64 index_at(const Call& c, const char* index, i64 at) {
+    return c.index_bytes == 4 ? ((const i32*)index)[at] : ((const i64*)index)[at];
+}
+
+struct Knot {              // of a target between samples i and i + 1
+    i64 at, bend;          // of sample i in values, and in bends
+    ACC_T u;               // where between them
+    ACC_T left[2], right[2];  // this gap over those before it and after it, next ones first; of cubic: see note
+    i32 state, lefts, rights;  // how many of them there are
+    i32 real;
+};
+
+// Everything about a target but its features. A run of equal stamps is an end: nothing is taken from beyond it.
+template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot* k) {
+    const i64 found = b * c.found_row + target, i = index_at(c, c.index, found);
+    k->real = c.real[found];
+    k->state = i < 0 ? FILLED : SAMPLE;
+    k->lefts = k->rights = 0;
+    if (i < 0) return;
+    const Row row = row_of(c, b);
+    const i64 first = c.offsets ? row.start : 0, stamp = c.offsets ? i : row.start + i;
+    const double u = c.weight[found];
+    k->at = b * c.value_row + i * c.value_sample;
+    k->bend = (c.offsets ? i : b * c.samples + i) * c.features;
+    k->u = (ACC_T)u;
+    if (u == 0) return;
+    k->state = BLEND;
+    if (KIND == SLERP || KIND == ANGLE) return;
+    const double h = gap(c, stamp, stamp + 1);
+    if (KIND == CUBIC) {
+        const double scaled = h / spacing(c, row);
+        k->left[0] = (ACC_T)(scaled * scaled / 6);
+        return;
+    }
+    const i64 before = i - first, after = row.count - before - 2;  // gaps there are on both sides
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+        const double l = j < before && k->lefts == j ? gap(c, stamp - j - 1, stamp - j) : 0.0;
+        const double r = j < after && k->rights == j ? gap(c, stamp + j + 1, stamp + j + 2) : 0.0;
+        k->left[j] = l > 0 ? (ACC_T)(h / l) : (ACC_T)0;
+        k->right[j] = r > 0 ? (ACC_T)(h / r) : (ACC_T)0;
+        k->lefts += l > 0;
+        k->rights += r > 0;
+    }
+}
+
+// ---- elements ----
+template <int N> struct alignas(N * sizeof(VALUE_T) < 16 ? N * sizeof(VALUE_T) : 16) Pack { VALUE_T x[N]; };
+
+template <int N> __device__ __forceinline__ void load(const VALUE_T* from, ACC_T* x) {
+    const Pack<N> pack = *(const Pack<N>*)from;
+#pragma unroll
+    for (int e = 0; e < N; ++e) x[e] = widen<ACC_T>(pack.x[e]);
+}
+template <int N> __device__ __forceinline__ bool store(VALUE_T* to, const ACC_T* x) {
+    Pack<N> pack;
+    bool nan = false;
+#pragma unroll
+    for (int e = 0; e < N; ++e) {
+        pack.x[e] = Narrow<VALUE_T>::from(x[e]);
+        nan |= x[e] != x[e];
+    }
+    *(Pack<N>*)to = pack;
+    return nan;
+}
+template <int N> __device__ __forceinline__ bool any_nan(const VALUE_T* from) {
+    ACC_T x[N];
+    load<N>(from, x);
+    bool nan = false;
+#pragma unroll
+    for (int e = 0; e < N; ++e) nan |= x[e] != x[e];
+    return nan;
+}
+
+__device__ __forceinline__ ACC_T not_a_number() { return Narrow<ACC_T>::from(__longlong_as_double(0x7ff8000000000000ll)); }
+__device__ __forceinline__ ACC_T magnitude(ACC_T x) { return x < 0 ? -x : x; }
+__device__ __forceinline__ bool is_finite(ACC_T x) { return x - x == 0; }

@@ -1,0 +1,129 @@
+"""Curves on the GPU: one launch once targets are found, two for cubics."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import cupy
+import numpy as np
+
+from .._core import dtypes
+from .._core.jobs import CUBIC, CURVES, MEAN, SLERP, Curve, Found, Job
+from . import _launch
+from ._module import Macros, function
+from ._work import address, fill_bits, macros, threads_of
+
+TILE = 256  # most targets of a block: of curve.cuh
+TILE_BYTES = 32768  # results a block should write
+FILL_THE_CARD = 528  # blocks: 4 on each of 132 multiprocessors
+KNOT = {4: 56, 8: 80}  # bytes of struct Knot, by those of what is computed with
+CELL = {4: 24, 8: 32}
+BEND = {4: (128, 160, 32), 8: (64, 160, 64)}  # threads of a block of bend.cuh; samples it solves, and beside them
+
+_CALL = struct.Struct("13Q3q4q3q6qQ2d4q")
+_CLOCK = {dtypes.int64: 0, dtypes.float64: 1, dtypes.float32: 2}
+
+
+def _macros(dtype: np.dtype) -> Macros:
+    return (("VALUE_T", dtypes.CUDA_NAME[dtype]), ("ACC_T", dtypes.CUDA_NAME[dtypes.accumulator(dtype)]))
+
+
+MACROS = {dtype: _macros(dtype) for dtype in dtypes.FLOATING}
+
+
+def variants() -> Iterator[tuple[str, Macros]]:
+    """Every compile variant that a call can ask for."""
+    for variant in MACROS.values():
+        yield "curve", variant
+
+
+def apply(job: Job, curve: Curve, found: Found, edges: Found | None, valid: Any) -> None:
+    """See robocache.ops.trajectory.resample_trajectories."""
+    rows, steps, features = job.out.shape
+    if valid is not None and not job.out.size:
+        valid[..., 0] = found.valid[:, :steps]
+    if not job.out.size:
+        return
+    _launch.begin()
+    device, size = _launch.device_id(job.out), dtypes.accumulator(job.out.dtype).itemsize
+    bend = spoilt = None
+    threads, chunk, halo = BEND[size]
+    samples = job.times.shape[-1]
+    chunks, groups = -(-samples // chunk), -(-features // threads)
+    if curve.kind == CUBIC and samples:
+        solved = 1 if job.offsets is not None else rows
+        bend = cupy.empty((solved, samples, features), dtypes.accumulator(job.out.dtype))
+        spoilt = cupy.zeros((rows, features), np.uint8)
+    tile = _tile(rows, steps, features * job.out.itemsize)
+    tiles = -(-steps // tile)
+    packed = _pack(job, curve, (found, edges), valid, (bend, spoilt), (tile, tiles), (chunk, halo, chunks, groups))
+    work = np.frombuffer(packed, np.dtype(f"V{len(packed)}"))
+    variant = MACROS[job.out.dtype]
+    if bend is not None:
+        _launch.hold(bend, spoilt)
+        kernel = function(device, "curve", "curve_bend", variant)
+        room = size * (2 * (chunk + 2 * halo) + 2 + (chunk + halo) * threads)
+        kernel((bend.shape[0] * chunks * groups,), (threads,), (work,), shared_mem=room)
+    kernel = function(device, "curve", f"curve_{CURVES[curve.kind]}", variant)
+    room = tile * (KNOT[size] + (CELL[size] if curve.kind == MEAN else 0))
+    width = 4 if curve.kind == SLERP else max(_vector(job, curve), 1)
+    block = threads_of(tile * features // width, 0)
+    kernel((rows * tiles,), (block,), (work,), shared_mem=room)
+
+
+def _pack(
+    job: Job, curve: Curve, searched: tuple[Found, Found | None], valid: Any, scratch: tuple[Any, Any],
+    tiles: tuple[int, int], bends: tuple[int, int, int, int],
+) -> bytes:  # fmt: skip
+    """Struct Call of curve.cuh."""
+    values, times, out, item = job.values, job.times, job.out, job.out.itemsize
+    packed = job.offsets is not None
+    shared = packed or values.ndim == 2 or values.shape[0] == 1
+    found, edges = searched
+    cells = (None, None) if edges is None else (edges.index, edges.weight)
+    pointers = (
+        values, out, valid, times, job.lengths, job.offsets, found.index, found.weight, found.valid, *cells, *scratch,
+    )  # fmt: skip
+    return _CALL.pack(
+        *map(address, pointers), found.index.itemsize, _row(found), 0 if edges is None else _row(edges),
+        *out.shape[:2], *tiles, times.shape[-1], 0 if packed or times.shape[0] == 1 else times.shape[1],
+        _CLOCK[times.dtype], out.shape[2], 0 if shared else values.strides[0] // item, values.strides[-2] // item,
+        out.strides[0] // item, out.strides[1] // item, _vector(job, curve), fill_bits(job.fill, out.dtype),
+        curve.low, curve.period, *bends,
+    )  # fmt: skip
+
+
+def _row(found: Found) -> int:
+    """From one row of what was found to the next, 0 where one serves all."""
+    return int(found.index.shape[1]) if found.index.shape[0] > 1 else 0
+
+
+def _vector(job: Job, curve: Curve) -> int:
+    """Elements of an access: as many as every row of features can be cut into."""
+    values, out, item = job.values, job.out, job.out.itemsize
+    wide = 4 if curve.kind == SLERP else 2 if item == 8 else 4
+    steps = [out.shape[2] * item, *values.strides[:-1], *out.strides[:2], values.data.ptr, out.data.ptr]
+    return wide if all(step % min(16, wide * item) == 0 for step in steps) else 1
+
+
+def _tile(rows: int, steps: int, row_bytes: int) -> int:
+    """Targets of a block: enough bytes to stream, yet enough blocks to fill the card."""
+    tile = 8
+    while tile < TILE and tile * row_bytes < TILE_BYTES:
+        tile *= 2
+    while tile > 8 and rows * -(-steps // tile) < FILL_THE_CARD:
+        tile //= 2
+    return tile
+
+
+def cells(targets: Any) -> Any:
+    """See robocache.ops._curves.find."""
+    edges = cupy.empty((targets.shape[0], 2 * targets.shape[1]), targets.dtype)
+    if edges.size:
+        _launch.hold(edges)
+        kernel = function(_launch.device_id(targets), "trajectory", "trajectory_cells", macros(targets.dtype))
+        kernel((_launch.blocks(targets.size, TILE),), (TILE,), (targets, edges, targets.size, targets.shape[1]))
+    return edges
+
+
+__all__ = ["apply", "cells", "variants"]

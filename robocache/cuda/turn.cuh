@@ -1,0 +1,84 @@
+// What goes round, and what is averaged: quaternions, angles, means over a target's cell.
+
+// Four features are a quaternion, in either order. A length of zero has no direction.
+__device__ __forceinline__ bool unit(ACC_T* q) {
+    ACC_T most = 0, sum = 0;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) most = magnitude(q[e]) > most || q[e] != q[e] ? magnitude(q[e]) : most;
+    if (!(most > 0) || !is_finite(most)) return false;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+        q[e] /= most;
+        sum += q[e] * q[e];
+    }
+    const ACC_T length = sqrt(sum);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) q[e] /= length;
+    return true;
+}
+
+// Along the shorter arc. The angle comes from a difference and a sum: an arc cosine knows nothing near zero.
+__device__ __forceinline__ void slerp(ACC_T* a, ACC_T* b, ACC_T u, ACC_T* r) {
+    const bool sound = unit(a) & unit(b);
+    ACC_T dot = 0, apart = 0, along = 0;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) dot += a[e] * b[e];
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+        if (dot < 0) b[e] = -b[e];
+        apart += (b[e] - a[e]) * (b[e] - a[e]);
+        along += (b[e] + a[e]) * (b[e] + a[e]);
+    }
+    const ACC_T angle = 2 * atan2(sqrt(apart), sqrt(along));
+    ACC_T first = 1 - u, second = u;
+    if (angle >= (ACC_T)1e-4) {
+        const ACC_T s = sin(angle);
+        first = sin((1 - u) * angle) / s;
+        second = sin(u * angle) / s;
+    }
+#pragma unroll
+    for (int e = 0; e < 4; ++e) r[e] = first * a[e] + second * b[e];
+    const bool whole = unit(r) && sound;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) r[e] = whole ? r[e] : not_a_number();
+}
+
+// Into [low, low + period) by whole periods; what lies there is left as it is.
+__device__ __forceinline__ ACC_T in_range(const Call& c, ACC_T a) {
+    const ACC_T low = (ACC_T)c.low, period = (ACC_T)c.period, high = low + period;
+    if (a >= low && a < high) return a;
+    const ACC_T r = a - period * floor((a - low) / period);
+    return r < low || r >= high ? low : r;  // NaN is neither
+}
+__device__ __forceinline__ ACC_T angle(const Call& c, ACC_T a, ACC_T b, ACC_T u) {
+    const ACC_T period = (ACC_T)c.period, gap = b - a, d = gap - period * floor(gap / period + (ACC_T)0.5);
+    return in_range(c, u < (ACC_T)0.5 ? a + u * d : b + (u - 1) * d);
+}
+
+struct Cell { i64 start, stop; ACC_T from, to; };  // samples before its edges, and where the edges lie behind those
+
+// Mean of the line through the samples over a cell: trapezoids, as differences from the first sample so that float32
+// does not lose them.
+template <int N> __device__ __forceinline__ void mean(const Call& c, const Cell& cell, const VALUE_T* row, i64 stamp,
+                                                      i64 feature, ACC_T* r) {
+    ACC_T first[N], left[N], right[N], sum[N], width = 0;
+    load<N>(row + cell.start * c.value_sample + feature, first);
+#pragma unroll
+    for (int e = 0; e < N; ++e) left[e] = first[e], sum[e] = 0;
+    for (i64 j = cell.start; j < cell.stop || (j == cell.stop && cell.to > 0); ++j) {
+        const ACC_T from = j == cell.start ? cell.from : (ACC_T)0, to = j == cell.stop ? cell.to : (ACC_T)1;
+        load<N>(row + (j + 1) * c.value_sample + feature, right);
+        const ACC_T part = (to - from) * (ACC_T)gap(c, stamp + j, stamp + j + 1), middle = (ACC_T)0.5 * (from + to);
+        if (part > 0) {
+            width += part;
+#pragma unroll
+            for (int e = 0; e < N; ++e) sum[e] += part * ((left[e] - first[e]) + middle * (right[e] - left[e]));
+        }
+#pragma unroll
+        for (int e = 0; e < N; ++e) left[e] = right[e];
+    }
+    if (!(width > 0)) load<N>(row + (cell.start + (cell.from > 0)) * c.value_sample + feature, right);
+#pragma unroll
+    for (int e = 0; e < N; ++e)
+        r[e] = width > 0 ? first[e] + sum[e] / width : cell.from > 0 ? first[e] + cell.from * (right[e] - first[e]) : first[e];
+}
