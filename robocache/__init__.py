@@ -5,33 +5,46 @@ import typing
 
 if typing.TYPE_CHECKING:
     from . import errors
+    from .ops.deltas import DeltaBatch, DeltaTimestamps, delta_timestamps
     from .ops.fusion import Fused, Stream, fuse_multimodal
+    from .ops.gather import gather_windows
     from .ops.plan import Plan
     from .ops.trajectory import resample_trajectories
     from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
+    from .ops.windows import WindowBatch, Windows, windows
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "DeltaBatch",
+    "DeltaTimestamps",
     "Fused",
     "Plan",
     "Stream",
     "Voxels",
+    "WindowBatch",
+    "Windows",
+    "delta_timestamps",
     "errors",
     "fuse_multimodal",
+    "gather_windows",
     "resample_trajectories",
     "voxel_grid",
     "voxelize",
     "voxelize_point_cloud",
+    "windows",
 ]
 
 # Where names come from when they are first asked for: importing the package alone does not even load NumPy.
 _HOME = {
     ".errors": ("errors",),
+    ".ops.deltas": ("DeltaBatch", "DeltaTimestamps", "delta_timestamps"),
     ".ops.fusion": ("Fused", "Stream", "fuse_multimodal"),
+    ".ops.gather": ("gather_windows",),
     ".ops.plan": ("Plan",),
     ".ops.trajectory": ("resample_trajectories",),
     ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),
+    ".ops.windows": ("WindowBatch", "Windows", "windows"),
 }
 
 

@@ -8,6 +8,7 @@ from ._core.errors import (
     DeviceError,
     DTypeError,
     MemoryLimitError,
+    PositionError,
     RoboCacheError,
     ShapeError,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "DataWarning",
     "DeviceError",
     "MemoryLimitError",
+    "PositionError",
     "RoboCacheError",
     "ShapeError",
 ]

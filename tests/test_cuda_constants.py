@@ -21,6 +21,8 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("TILE", "_work.py", "found.cuh", "TILE"),
         ("FOUND", "_work.py", "found.cuh", "FOUND_BYTES"),
         ("MOST", "group.py", "find.cuh", "MOST"),
+        ("WINDOWS", "windows.py", "windows.cu", "WINDOWS"),
+        ("ANCHORS", "deltas.py", "deltas.cu", "ANCHORS"),
     ],
 )
 def test_python_and_cuda_agree(name, python, header, macro):

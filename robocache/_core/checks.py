@@ -1,11 +1,13 @@
 """Checks of options that hold for any operation. Each returns the checked value or raises a typed error."""
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from .dtypes import FLOATING
 from .errors import ArgumentError, DTypeError, ShapeError
 
 
@@ -46,6 +48,33 @@ def positive(name: str, value: Any) -> float:
     if number <= 0:
         raise ArgumentError(f"{name}={value!r} must be above zero")
     return number
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """An integer from ``low`` to ``high``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{name}={value!r} is not an integer") from None
+    if isinstance(value, (bool, np.bool_)) or not low <= number <= high:
+        raise ArgumentError(f"{name}={value!r} must be an integer from {low} to {high}")
+    return number
+
+
+def held(value: Any, dtype: np.dtype) -> Any:
+    """A number as ``dtype`` holds it, or None where it does not: rounded if a float, exact if an integer."""
+    try:
+        number = np.asarray(value)
+        if number.ndim or (number.dtype.kind not in "biuf" and number.dtype not in FLOATING):
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = number.astype(dtype)
+        if dtype not in FLOATING:
+            return found.item() if bool(found == number) else None
+        overflow = np.isfinite(number.astype(np.float64)) and not np.isfinite(found.astype(np.float64))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if overflow else found.item()
 
 
 def triple(name: str, value: Any) -> tuple[float, float, float]:

@@ -13,6 +13,10 @@ class ShapeError(RoboCacheError, ValueError):
     """An array has the wrong number of dimensions or does not fit the others."""
 
 
+class PositionError(RoboCacheError, IndexError):
+    """An integer index lies past the end of a sequence."""
+
+
 class DTypeError(RoboCacheError, TypeError):
     """An array has a type that the operation cannot take."""
 

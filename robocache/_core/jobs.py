@@ -70,3 +70,33 @@ class Found(NamedTuple):
     valid: Any
     age: Any
     coarse: bool
+
+
+class Rule(NamedTuple):
+    """Which steps a window shows, in the order in which kernels take them.
+
+    ``observations`` steps end at the anchor; ``actions`` begin at ``action`` from it. The first anchor of an episode is
+    its step ``low``, the others follow by ``stride``.
+    """
+
+    observations: int
+    actions: int
+    stride: int
+    low: int
+    action: int
+
+
+class Search(NamedTuple):
+    """What looking for anchors plus deltas takes: packed stamps, offsets ``[E + 1]`` of int64, and a table of deltas.
+
+    tolerance is of the kind of the stamps' differences, below 0 for none. Of ``faulty`` episodes (None: there are none)
+    nothing is found. ``table`` and ``faulty`` are laid out as their backend wants them.
+    """
+
+    times: Any
+    offsets: Any
+    faulty: Any
+    table: Any
+    deltas: int
+    tolerance: Any
+    refuse: bool

@@ -37,7 +37,7 @@ def _proper(t):
 
 
 @kernel(inline=True)
-def _gap(later, earlier):
+def gap(later, earlier):
     """``later - earlier`` for ``later >= earlier``: exact in unsigned 64 bits for integers, float64 otherwise."""
     if isinstance(later, np.int64):
         return np.uint64(later) - np.uint64(earlier)
@@ -111,7 +111,7 @@ def _lower(row, n, q, latency):
 
 
 @kernel()
-def _first_fault(row, low, high):
+def first_fault(row, low, high):
     """First sample in [low, high) out of order or not finite, or -1."""
     if low == 0 and high > 0 and not _proper(row[0]):
         return np.int64(0)
@@ -128,7 +128,7 @@ def _first_fault(row, low, high):
 
 
 @kernel()
-def _too_coarse(row, low, high):
+def too_coarse(row, low, high):
     """Whether stamps of float32 are further from zero than their spacing allows."""
     coarse = False
     for i in range(max(low, 1), high):
@@ -149,7 +149,7 @@ def _bracket(row, n, q, latency, hint, method, outside, reach, tolerance, max_ga
         i = np.int64(0) if (before or single) else np.int64(n - 1)
         t = _captured(row[i], latency)
         age = _age(q, t)
-        apart = _gap(t, q) if before else _gap(q, t)
+        apart = gap(t, q) if before else gap(q, t)
         inside = (not before and not after) or (single and reach and apart <= tolerance)
         if outside == FILL and not inside:
             return np.int64(-1), 0.0, False, _no_age(q), True, upper
@@ -159,18 +159,18 @@ def _bracket(row, n, q, latency, hint, method, outside, reach, tolerance, max_ga
         if not 0 <= j < n - 1:  # all stamps are equal: there is no line to follow
             return i, 0.0, False, age, True, upper
         left = _captured(row[j], latency)
-        span = np.float64(_gap(_captured(row[j + 1], latency), left))
-        distance = -np.float64(_gap(left, q)) if before else np.float64(_gap(q, left))
+        span = np.float64(gap(_captured(row[j + 1], latency), left))
+        distance = -np.float64(gap(left, q)) if before else np.float64(gap(q, left))
         return j, distance / span, False, age, True, upper
     i = upper - 1
     t = _captured(row[i], latency)
-    past = _gap(q, t)
+    past = gap(q, t)
     if past == 0:  # exact hit: the last sample of a run of equal stamps, the first for "next"
         used = _lower(row, n, q, latency) if method == NEXT else i
         return used, 0.0, True, _age(q, t), False, upper
     later = _captured(row[upper], latency)
-    ahead = _gap(later, q)
-    bracket = _gap(later, t)
+    ahead = gap(later, q)
+    bracket = gap(later, t)
     used, apart, weight = i, past, 0.0
     if method == NEXT:
         used, apart = upper, ahead
@@ -235,11 +235,11 @@ def locator(stamp: Any) -> Any:
             row = view(words[TIMES] + b * words[TIME_ROW] + begin * size, n, stamp)
             if words[CHECK]:  # each item checks its share of the row
                 low, high = n * share // shares, n * (share + 1) // shares
-                fault = _first_fault(row, low, high)
+                fault = first_fault(row, low, high)
                 if fault >= 0:
                     found[1], found[2] = b, fault
                     return
-                if stamp is np.float32 and _too_coarse(row, low, high):
+                if stamp is np.float32 and too_coarse(row, low, high):
                     found[3] = 1
             first = share * CHUNK
             count = min(steps - first, CHUNK)

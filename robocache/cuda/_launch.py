@@ -20,6 +20,10 @@ MESSAGES = (
     "some targets or points lie outside the allowed range",
     "there are more voxels than max_voxels; the extra ones were left out. Raise max_voxels",
     "the points span more than 2**63 cells; no voxel was made. Raise voxel_size or give bounds",
+    "some positions or indices lie outside the data; what they asked for is invalid or filled. Check them against its "
+    "length",
+    "no sample lies within tolerance of some anchor's time plus delta; those are invalid. Widen tolerance, correct the "
+    "deltas, or pass on_miss='invalid'",
 )
 COARSE = 2  # the only fault after which every number is still right: it warns, the others raise
 
@@ -146,6 +150,11 @@ def keep(*scratch: Any) -> None:
 def blocks(total: int, per_block: int) -> int:
     """Blocks that cover ``total`` items; kernels loop over the rest when the grid limit is met."""
     return max(1, min((total + per_block - 1) // per_block, 0x7FFFFFFF))
+
+
+def argument(packed: bytes | bytearray) -> Any:
+    """A struct that a kernel takes by value, from its bytes."""
+    return np.frombuffer(packed, np.dtype(f"V{len(packed)}"))
 
 
 def device_id(array: Any) -> int:

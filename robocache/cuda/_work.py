@@ -95,7 +95,7 @@ class Launch:
         self._addresses.pack_into(taken[0], 0, status, address(faulty), *head, *sources, *outs)
         if self._shares is not None:
             _launch.hold(faulty)
-            work = np.frombuffer(taken[0], np.dtype(f"V{len(taken[0])}"))
+            work = _launch.argument(taken[0])
             self._check((_launch.blocks(self._faulty * self._shares[1], 1),), (TILE,), (work, *self._shares))
         shot.fire(taken)
 
@@ -201,4 +201,4 @@ def search(job: Job, targets: Any, rows: int, head: tuple[Any, ...]) -> Any:
     work = struct.pack("10Q", status, address(faulty), targets.data.ptr, valid.data.ptr, age.data.ptr, *source)
     work += _GOAL.pack(row, rows, steps, 1, 0, 1, 0, 0, faulty is not None, 0, 1, 0)
     work += bytes(_LAYOUT.size) + _stream(job, time, 0, 1, steps)
-    return np.frombuffer(bytearray(work), np.dtype(f"V{len(work)}"))
+    return _launch.argument(work)

@@ -13,7 +13,16 @@ typedef unsigned long long u64;
 struct f16 { u16 bits; };
 struct bf16 { u16 bits; };
 
-enum Fault { UNSORTED = 0, BAD_EXTENT = 1, COARSE = 2, OUTSIDE = 3, TOO_MANY = 4, KEY_OVERFLOW = 5 };
+enum Fault {
+    UNSORTED = 0,
+    BAD_EXTENT = 1,
+    COARSE = 2,
+    OUTSIDE = 3,
+    TOO_MANY = 4,
+    KEY_OVERFLOW = 5,
+    OUT_OF_RANGE = 6,
+    MISSED = 7
+};
 
 // One word a fault, in pinned host memory, touched only when something is wrong. All writers write the same value,
 // so no atomic is needed (atomics on host memory depend on the bus).

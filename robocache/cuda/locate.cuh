@@ -1,21 +1,12 @@
 // Where a target falls in a row of stamps, and whether the row is in order.
 
+#include "search.cuh"
+
 // When a sample was taken, rounded to the stamps' type: the time that a clock following this stream asks for.
 __device__ __forceinline__ i64 captured(i64 t, i64 latency) { return t - latency; }
 __device__ __forceinline__ double captured(double t, double latency) { return t - latency; }
 __device__ __forceinline__ double captured(float t, double latency) {
     return to_double(to_float(to_double(t) - latency));
-}
-
-__device__ __forceinline__ int top_bit(i32 n) { return 31 - __clz(n); }
-__device__ __forceinline__ int top_bit(i64 n) { return 63 - __clzll(n); }
-
-// First sample of n > 0 for which `before` is false, or n. Steps are powers of two, so those of all lanes are the same.
-template <class N, class F> __device__ __forceinline__ N first_not(N n, F before) {
-    N step = (N)1 << top_bit(n), low = before(step - 1) ? n - step : 0;
-    while (step >>= 1)
-        if (before(low + step - 1)) low += step;
-    return low + before(low);
 }
 
 // First sample taken after q, or with `same` not before q.

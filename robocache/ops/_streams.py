@@ -195,21 +195,12 @@ def outside_of(outside: Any, dtype: np.dtype) -> tuple[int, Any]:
         if outside == "nan" and not floating:
             raise ArgumentError(f"outside='nan' needs float values, not {dtype}; give a fill number instead")
         return code, (math.nan if floating else 0)
-    try:
-        number = np.asarray(outside)
-        if number.dtype.kind not in "biuf" and number.dtype not in dtypes.FLOATING:
-            raise TypeError
-        with np.errstate(over="ignore", invalid="ignore"):
-            fill = number.astype(dtype)
-        overflow = bool(np.isfinite(number.astype(np.float64)).all()) and not np.isfinite(fill.astype(np.float64)).all()
-        fits = number.ndim == 0 and not overflow and (floating or bool(fill == number))
-    except (TypeError, ValueError, OverflowError):
-        fits = False
-    if not fits:
+    fill = checks.held(outside, dtype)
+    if fill is None:
         raise ArgumentError(
             f"outside={outside!r} is neither one of {', '.join(OUTSIDE)} nor a number that {dtype} holds"
         )
-    return jobs.FILL, fill.item()
+    return jobs.FILL, fill
 
 
 def span_of(name: str, value: Any, time: np.dtype, signed: bool = False) -> int | float:
