@@ -5,10 +5,13 @@ import typing
 
 if typing.TYPE_CHECKING:
     from . import errors
+    from .ops.alignment import align
     from .ops.deltas import DeltaBatch, DeltaTimestamps, delta_timestamps
-    from .ops.fusion import Fused, Stream, fuse_multimodal
+    from .ops.fusion import fuse_multimodal
     from .ops.gather import gather_windows
     from .ops.plan import Plan
+    from .ops.poses import resample_poses
+    from .ops.records import Clock, Fused, Stream
     from .ops.trajectory import resample_trajectories
     from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
     from .ops.windows import WindowBatch, Windows, windows
@@ -16,6 +19,7 @@ if typing.TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "Clock",
     "DeltaBatch",
     "DeltaTimestamps",
     "Fused",
@@ -24,10 +28,12 @@ __all__ = [
     "Voxels",
     "WindowBatch",
     "Windows",
+    "align",
     "delta_timestamps",
     "errors",
     "fuse_multimodal",
     "gather_windows",
+    "resample_poses",
     "resample_trajectories",
     "voxel_grid",
     "voxelize",
@@ -38,10 +44,13 @@ __all__ = [
 # Where names come from when they are first asked for: importing the package alone does not even load NumPy.
 _HOME = {
     ".errors": ("errors",),
+    ".ops.alignment": ("align",),
     ".ops.deltas": ("DeltaBatch", "DeltaTimestamps", "delta_timestamps"),
-    ".ops.fusion": ("Fused", "Stream", "fuse_multimodal"),
+    ".ops.fusion": ("fuse_multimodal",),
     ".ops.gather": ("gather_windows",),
     ".ops.plan": ("Plan",),
+    ".ops.poses": ("resample_poses",),
+    ".ops.records": ("Clock", "Fused", "Stream"),
     ".ops.trajectory": ("resample_trajectories",),
     ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),
     ".ops.windows": ("WindowBatch", "Windows", "windows"),

@@ -42,8 +42,9 @@ def test_the_warps_of_a_block():
 
 
 def test_the_blocks_a_multiprocessor_has_registers_for():
-    from_cuda = re.search(r"DENSE_BLOCKS = sizeof\(ACC_T\) == 4 \? (\d) : (\d)", (CUDA / "dense.cuh").read_text("utf-8"))
-    from_python = re.search(r"^EACH = \{4: (\d), 8: (\d)\}", (CUDA / "_scan.py").read_text("utf-8"), re.MULTILINE)
+    header, python = (CUDA / "dense.cuh").read_text("utf-8"), (CUDA / "_scan.py").read_text("utf-8")
+    from_cuda = re.search(r"DENSE_BLOCKS = sizeof\(ACC_T\) == 4 \? (\d) : (\d)", header)
+    from_python = re.search(r"^EACH = \{4: (\d), 8: (\d)\}", python, re.MULTILINE)
     assert from_cuda.groups() == from_python.groups()
 
 

@@ -7,7 +7,7 @@ METHODS = ("nearest", "previous", "next", "linear")
 NEAREST, PREVIOUS, NEXT, LINEAR = range(4)
 
 CURVES = ("cubic", "pchip", "akima", "catmull_rom", "slerp", "angle", "mean")
-CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN = range(7)
+CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3 = range(8)  # the last for poses, which have no method
 
 HOLD, FILL, EXTRAPOLATE, REFUSE = range(4)  # what happens outside a row's range
 
@@ -43,6 +43,7 @@ class Curve(NamedTuple):
     kind: int
     low: float = 0.0  # angle: results lie in [low, low + period)
     period: float = 0.0
+    scalar_first: int = 0  # se3: order of the quaternion
 
 
 class Aligned(NamedTuple):

@@ -43,41 +43,67 @@ __device__ __forceinline__ bool serve_turn(const Call& c, const Knot& k, i64 fea
     return nan;
 }
 
+// A target and a pose; whether it holds NaN.
+__device__ __forceinline__ bool serve_pose(const Call& c, const Knot& k, i64 feature, VALUE_T* out) {
+    const VALUE_T *from = c.values + k.at + feature, *to = from + c.value_sample;
+    ACC_T a[7], b[7], r[7];
+    bool nan = false;
+#pragma unroll
+    for (int e = 0; e < 7; ++e) {  // quaternions as x, y, z, w
+        const int at = e < 3 || !c.scalar_first ? e : e == 6 ? 3 : e + 1;
+        if (k.state == FILLED) {
+            fill<1>(c, out + e);
+            continue;
+        }
+        load<1>(from + at, a + e);
+        load<1>((k.state == SAMPLE ? from : to) + at, b + e);
+        if (k.state == SAMPLE) out[at] = from[at];
+        nan |= k.state == SAMPLE && a[e] != a[e];
+    }
+    if (k.state != BLEND) return nan;
+    screw(a, b, k.u, r);
+#pragma unroll
+    for (int e = 0; e < 7; ++e) nan |= store<1>(out + (e < 3 || !c.scalar_first ? e : e == 6 ? 3 : e + 1), r + e);
+    return nan;
+}
+
 // A target and N of its features; whether one of them is NaN.
 template <int KIND, int N>
 __device__ __forceinline__ bool serve(const Call& c, const Knot& k, i64 b, i64 feature, VALUE_T* out) {
-    ACC_T r[N];
-    if (KIND == SLERP) return serve_turn(c, k, feature, out);
-    if (k.state == FILLED) {
-        fill<N>(c, out);
-        return false;      // it has no sample, and is invalid for that
-    }
-    const VALUE_T* from = c.values + k.at + feature;
-    if (k.state == SAMPLE && KIND != ANGLE) {
-        *(Pack<N>*)out = *(const Pack<N>*)from;
-        return any_nan<N>(from);
-    }
-    if (KIND == ANGLE) {
-        ACC_T a[N], next[N];
-        bool same = true;
-        load<N>(from, a);
-        load<N>(from + (k.state == SAMPLE ? 0 : c.value_sample), next);
-#pragma unroll
-        for (int e = 0; e < N; ++e) {
-            r[e] = k.state == SAMPLE ? in_range(c, a[e]) : angle(c, a[e], next[e], k.u);
-            same &= r[e] == a[e];
-        }
-        if (k.state == SAMPLE && same) {  // bits are kept
-            *(Pack<N>*)out = *(const Pack<N>*)from;
-            return false;
-        }
+    if constexpr (KIND == SLERP) {
+        return serve_turn(c, k, feature, out);
+    } else if constexpr (KIND == SE3) {
+        return serve_pose(c, k, feature, out);
     } else {
-        through<KIND, N>(c, k, b, feature, r);
+        ACC_T r[N];
+        const VALUE_T* from = c.values + k.at + feature;
+        if (k.state == FILLED) {
+            fill<N>(c, out);
+            return false;  // it has no sample, and is invalid for that
+        }
+        if (KIND == ANGLE) {
+            ACC_T a[N], next[N];
+            bool same = true;
+            load<N>(from, a);
+            load<N>(from + (k.state == SAMPLE ? 0 : c.value_sample), next);
+#pragma unroll
+            for (int e = 0; e < N; ++e) {
+                r[e] = k.state == SAMPLE ? in_range(c, a[e]) : angle(c, a[e], next[e], k.u);
+                same &= r[e] == a[e];
+            }
+            if (k.state == BLEND || !same) return store<N>(out, r);
+        }
+        if (k.state == SAMPLE) {  // bits are kept
+            *(Pack<N>*)out = *(const Pack<N>*)from;
+            return any_nan<N>(from);
+        }
+        if constexpr (KIND != ANGLE) through<KIND, N>(c, k, b, feature, r);
+        return store<N>(out, r);
     }
-    return store<N>(out, r);
 }
 
-template <int KIND, int N> __device__ __forceinline__ void stream(const Call& c, i64 b, i64 first, int targets, Knot* knots) {
+template <int KIND, int N> __device__ __forceinline__ void stream(const Call& c, i64 b, i64 first, int targets,
+                                                                  Knot* knots) {
     const u32 width = (u32)(c.features / N), total = (u32)targets * width;
     VALUE_T* out = c.out + b * c.out_row + first * c.out_target;
     for (u32 i = threadIdx.x; i < total; i += blockDim.x) {
@@ -102,16 +128,16 @@ template <int KIND> __device__ __forceinline__ void curve(const Call& c, Knot* k
     const int targets = (int)min(c.tile, c.steps - first);
     for (int i = threadIdx.x; i < targets; i += blockDim.x) note<KIND>(c, b, first + i, knots + i);
     __syncthreads();
-    if (KIND == SLERP) stream<KIND, 4>(c, b, first, targets, knots);
+    if constexpr (KIND == SLERP || KIND == SE3) stream<KIND, KIND == SE3 ? 7 : 4>(c, b, first, targets, knots);
     else if (c.vector > 1) stream<KIND, WIDE>(c, b, first, targets, knots);
     else stream<KIND, 1>(c, b, first, targets, knots);
     mark(c, b, first, targets, knots);
 }
 
-#define CURVE(name, KIND)                                                                            \
+#define CURVE(name, KIND)                                                                                \
     extern "C" __global__ void __launch_bounds__(TILE, 2) curve_##name(const __grid_constant__ Call c) { \
-        extern __shared__ uint4 room[];                                                              \
-        curve<KIND>(c, (Knot*)room);                                                                 \
+        extern __shared__ uint4 room[];                                                                  \
+        curve<KIND>(c, (Knot*)room);                                                                     \
     }
 CURVE(cubic, CUBIC)
 CURVE(pchip, PCHIP)
@@ -119,6 +145,7 @@ CURVE(akima, AKIMA)
 CURVE(catmull_rom, CATMULL_ROM)
 CURVE(slerp, SLERP)
 CURVE(angle, ANGLE)
+CURVE(se3, SE3)
 
 template <int N> __device__ __forceinline__ void stream_means(const Call& c, i64 b, i64 first, int targets, Knot* knots,
                                                               const Cell* cells) {

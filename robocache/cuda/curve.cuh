@@ -3,7 +3,7 @@
 #define TILE 256           // most targets of a block; mirrored in curve.py
 #define WIDE (sizeof(VALUE_T) == 8 ? 2 : 4)  // elements of the widest access
 
-enum Kind { CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN };
+enum Kind { CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3 };
 enum Clock { NANOSECONDS, DOUBLE, SINGLE };
 enum State { SAMPLE, BLEND, FILLED };  // a target is a sample, lies between two, or has none
 
@@ -26,6 +26,7 @@ struct Call {              // mirrored by _CALL in curve.py; 8-byte fields only
     i64 features, value_row, value_sample, out_row, out_target, vector;
     u64 fill;
     double low, period;    // of angle: results lie in [low, low + period)
+    i64 scalar_first;      // of poses: where the scalar of the quaternion is
     i64 chunk, halo, chunks, groups;  // of cubic: samples a block solves, and more on both sides; blocks of a row
 };
 
@@ -72,7 +73,7 @@ template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot*
     k->u = (ACC_T)u;
     if (u == 0) return;
     k->state = BLEND;
-    if (KIND == SLERP || KIND == ANGLE) return;
+    if (KIND == SLERP || KIND == ANGLE || KIND == SE3) return;
     const double h = gap(c, stamp, stamp + 1);
     if (KIND == CUBIC) {
         const double scaled = h / spacing(c, row);
@@ -119,6 +120,8 @@ template <int N> __device__ __forceinline__ bool any_nan(const VALUE_T* from) {
     return nan;
 }
 
-__device__ __forceinline__ ACC_T not_a_number() { return Narrow<ACC_T>::from(__longlong_as_double(0x7ff8000000000000ll)); }
+__device__ __forceinline__ ACC_T not_a_number() {
+    return Narrow<ACC_T>::from(__longlong_as_double(0x7ff8000000000000ll));
+}
 __device__ __forceinline__ ACC_T magnitude(ACC_T x) { return x < 0 ? -x : x; }
 __device__ __forceinline__ bool is_finite(ACC_T x) { return x - x == 0; }

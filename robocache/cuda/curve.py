@@ -8,7 +8,7 @@ import cupy
 import numpy as np
 
 from .._core import dtypes
-from .._core.jobs import CUBIC, CURVES, MEAN, SLERP, Curve, Found, Job
+from .._core.jobs import CUBIC, CURVES, MEAN, SE3, SLERP, Curve, Found, Job
 from . import _launch
 from ._module import Macros, function
 from ._work import address, fill_bits, macros, threads_of
@@ -20,7 +20,7 @@ KNOT = {4: 56, 8: 80}  # bytes of struct Knot, by those of what is computed with
 CELL = {4: 24, 8: 32}
 BEND = {4: (128, 160, 32), 8: (64, 160, 64)}  # threads of a block of bend.cuh; samples it solves, and beside them
 
-_CALL = struct.Struct("13Q3q4q3q6qQ2d4q")
+_CALL = struct.Struct("13Q3q4q3q6qQ2dq4q")
 _CLOCK = {dtypes.int64: 0, dtypes.float64: 1, dtypes.float32: 2}
 
 
@@ -64,9 +64,9 @@ def apply(job: Job, curve: Curve, found: Found, edges: Found | None, valid: Any)
         kernel = function(device, "curve", "curve_bend", variant)
         room = size * (2 * (chunk + 2 * halo) + 2 + (chunk + halo) * threads)
         kernel((bend.shape[0] * chunks * groups,), (threads,), (work,), shared_mem=room)
-    kernel = function(device, "curve", f"curve_{CURVES[curve.kind]}", variant)
+    kernel = function(device, "curve", f"curve_{(*CURVES, 'se3')[curve.kind]}", variant)
     room = tile * (KNOT[size] + (CELL[size] if curve.kind == MEAN else 0))
-    width = 4 if curve.kind == SLERP else max(_vector(job, curve), 1)
+    width = {SLERP: 4, SE3: 7}.get(curve.kind) or _vector(job, curve)
     block = threads_of(tile * features // width, 0)
     kernel((rows * tiles,), (block,), (work,), shared_mem=room)
 
@@ -89,7 +89,7 @@ def _pack(
         *out.shape[:2], *tiles, times.shape[-1], 0 if packed or times.shape[0] == 1 else times.shape[1],
         _CLOCK[times.dtype], out.shape[2], 0 if shared else values.strides[0] // item, values.strides[-2] // item,
         out.strides[0] // item, out.strides[1] // item, _vector(job, curve), fill_bits(job.fill, out.dtype),
-        curve.low, curve.period, *bends,
+        curve.low, curve.period, curve.scalar_first, *bends,
     )  # fmt: skip
 
 

@@ -11,11 +11,11 @@ struct Plan {              // zero before the first launch, then as the one befo
     u32 overflow;          // 1: more cells than a key can number
     u32 shared;            // voxels of more than ALONE points
     u32 chunks;            // of voxels of more than CHUNK points
-    u32 turn;              // box[turn & 1] is zero, for the next launch that finds voxels; the other is of the last one
-    u32 box[2][6];         // of the cells of unbounded clouds, as codes that grow: max x, y, z, then min x, y, z
+    u32 turn;  // box[turn & 1] is zero, for the next launch that finds voxels; the other is of the last one
+    u32 box[2][6];  // of the cells of unbounded clouds, as codes that grow: max x, y, z, then min x, y, z
 };
 
-struct Entries {           // items of number_items
+struct Entries {  // items of number_items
     u64* table;
     __device__ __forceinline__ u32 get(i64 i) const { return __popc((u32)table[i]); }
     __device__ __forceinline__ void get_all(i64 i, u32* value) const {

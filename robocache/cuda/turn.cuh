@@ -55,7 +55,10 @@ __device__ __forceinline__ ACC_T angle(const Call& c, ACC_T a, ACC_T b, ACC_T u)
     return in_range(c, u < (ACC_T)0.5 ? a + u * d : b + (u - 1) * d);
 }
 
-struct Cell { i64 start, stop; ACC_T from, to; };  // samples before its edges, and where the edges lie behind those
+struct Cell {
+    i64 start, stop;
+    ACC_T from, to;
+};  // samples before its edges, and where the edges lie behind those
 
 // Mean of the line through the samples over a cell: trapezoids, as differences from the first sample so that float32
 // does not lose them.
@@ -80,5 +83,66 @@ template <int N> __device__ __forceinline__ void mean(const Call& c, const Cell&
     if (!(width > 0)) load<N>(row + (cell.start + (cell.from > 0)) * c.value_sample + feature, right);
 #pragma unroll
     for (int e = 0; e < N; ++e)
-        r[e] = width > 0 ? first[e] + sum[e] / width : cell.from > 0 ? first[e] + cell.from * (right[e] - first[e]) : first[e];
+        r[e] = width > 0       ? first[e] + sum[e] / width
+               : cell.from > 0 ? first[e] + cell.from * (right[e] - first[e])
+                               : first[e];
+}
+
+// Hamilton product of quaternions x, y, z, w.
+__device__ __forceinline__ void multiply(const ACC_T* a, const ACC_T* b, ACC_T* r) {
+    r[0] = a[3] * b[0] + a[0] * b[3] + a[1] * b[2] - a[2] * b[1];
+    r[1] = a[3] * b[1] - a[0] * b[2] + a[1] * b[3] + a[2] * b[0];
+    r[2] = a[3] * b[2] + a[0] * b[1] - a[1] * b[0] + a[2] * b[3];
+    r[3] = a[3] * b[3] - a[0] * b[0] - a[1] * b[1] - a[2] * b[2];
+}
+__device__ __forceinline__ void cross(const ACC_T* a, const ACC_T* b, ACC_T* r) {
+    r[0] = a[1] * b[2] - a[2] * b[1], r[1] = a[2] * b[0] - a[0] * b[2], r[2] = a[0] * b[1] - a[1] * b[0];
+}
+__device__ __forceinline__ void rotate(const ACC_T* q, const ACC_T* v, ACC_T* r) {
+    ACC_T once[3], twice[3];
+    cross(q, v, once);
+    cross(q, once, twice);
+#pragma unroll
+    for (int e = 0; e < 3; ++e) r[e] = v[e] + 2 * (q[3] * once[e] + twice[e]);
+}
+
+// Along the screw motion from pose a to pose b: a exp(u log(a^-1 b)), positions before quaternions x, y, z, w.
+__device__ __forceinline__ void screw(ACC_T* a, ACC_T* b, ACC_T u, ACC_T* r) {
+    const bool sound = unit(a + 3) & unit(b + 3);
+    const ACC_T back[4] = {-a[3], -a[4], -a[5], a[6]};
+    ACC_T turn[4], apart[3], path[3], once[3], twice[3], w[3];
+    multiply(back, b + 3, turn);
+    const ACC_T sign = turn[3] < 0 ? -1 : 1, sine = sqrt(turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2]);
+    const ACC_T angle = 2 * atan2(sine, turn[3] * sign);  // of the whole motion, pi at most
+#pragma unroll
+    for (int e = 0; e < 3; ++e) {
+        w[e] = sine > 0 ? sign * turn[e] / sine : (ACC_T)0;  // the axis
+        path[e] = b[e] - a[e];
+    }
+    rotate(back, path, apart);
+    // Its velocity: what V(angle) takes to `apart`, with V^-1 = 1 - K angle / 2 + (1 - half cot(half)) K^2.
+    const ACC_T half = angle / 2, small = (ACC_T)(sizeof(ACC_T) == 4 ? 0.02 : 1e-4);
+    const ACC_T bend = half < small ? half * half / 3 : 1 - half * cos(half) / sin(half);
+    cross(w, apart, once);
+    cross(w, once, twice);
+    ACC_T speed[3];
+#pragma unroll
+    for (int e = 0; e < 3; ++e) speed[e] = apart[e] - half * once[e] + bend * twice[e];
+    // u V(u angle) of it, with V(t) = 1 + (1 - cos t) / t K + (1 - sin t / t) K^2.
+    const ACC_T t = u * angle, h = t / 2;
+    const ACC_T first = magnitude(t) < small ? h : sin(h) * sin(h) / h;
+    const ACC_T second = magnitude(t) < small ? t * t / 6 : 1 - sin(t) / t;
+    cross(w, speed, once);
+    cross(w, once, twice);
+#pragma unroll
+    for (int e = 0; e < 3; ++e) path[e] = u * (speed[e] + first * once[e] + second * twice[e]);
+    rotate(a + 3, path, apart);
+    ACC_T step[4];
+#pragma unroll
+    for (int e = 0; e < 3; ++e) step[e] = w[e] * sin(h);
+    step[3] = cos(h);
+    multiply(a + 3, step, r + 3);
+    const bool whole = unit(r + 3) && sound;
+#pragma unroll
+    for (int e = 0; e < 7; ++e) r[e] = !whole ? not_a_number() : e < 3 ? a[e] + apart[e] : r[e];
 }

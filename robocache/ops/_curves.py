@@ -1,7 +1,6 @@
 """Methods that need more than two samples, or more than a sum: what they are told, and how they run."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,42 +84,79 @@ def run(backend: str, curve: Curve, job: Job, goals: Any, valid: Any, age: Any, 
     return searched.found.coarse
 
 
-def run_all(
-    call: Any, curves: list[Curve | None], work: list[Job], goals: Any, valid: Any, age: Any, check: str
-) -> bool:
+class Part(NamedTuple):
+    """Some features of a stream that have one method: ``curve`` is None for one of two samples."""
+
+    column: int  # of the stream among all
+    curve: Curve | None
+    job: Job
+
+
+def methods_of(label: str, method: Any, feature: tuple[int, ...]) -> list[tuple[slice, str]]:
+    """Slices of the features, and the method of each."""
+    if isinstance(method, str):
+        return [(slice(None), method)]
+    wrong = ArgumentError(
+        f"{label}method={method!r} must be a name, or pairs (slice, name) that share out the last axis"
+    )
+    if not isinstance(method, (list, tuple)) or len(feature) != 1:
+        raise wrong
+    found, taken = [], np.zeros(feature[0], np.int64)
+    for pair in method:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], slice):
+            raise wrong
+        start, stop, step = pair[0].indices(feature[0])
+        if step != 1 or stop <= start:
+            raise wrong
+        taken[start:stop] += 1
+        found.append((slice(start, stop), checks.choice(f"{label}method", pair[1], METHODS)))
+    if (taken != 1).any():
+        missed = "twice" if (taken > 1).any() else "not at all"
+        raise ArgumentError(
+            f"{label}method={method!r} takes feature {int((taken != 1).argmax())} {missed}; take each once"
+        )
+    return found
+
+
+def run_parts(call: Any, parts: list[Part], goals: Any, valid: Any, age: Any, check: str) -> bool:
     """Streams of which some are curves; whether float32 stamps are too coarse. Those of two samples share a launch."""
-    plain = [k for k, curve in enumerate(curves) if curve is None]
-    coarse, xp, lead = False, call.xp, valid.shape[:2]
+    xp, lead, coarse = call.xp, valid.shape[:2], False
+    plain = [part.job for part in parts if part.curve is None]
+    marks, ages = xp.empty((*lead, len(plain)), np.bool_), xp.empty((*lead, len(plain)), age.dtype)
     if plain:
-        marks, ages = xp.empty((*lead, len(plain)), np.bool_), xp.empty((*lead, len(plain)), age.dtype)
-        coarse, _ = twin(call.backend, "trajectory").align([work[k] for k in plain], goals, marks, ages, check)
-        for column, k in enumerate(plain):
-            valid[..., k], age[..., k] = marks[..., column], ages[..., column]
-    for k, curve in enumerate(curves):
+        coarse, _ = twin(call.backend, "trajectory").align(plain, goals, marks, ages, check)
+    done, seen = 0, set()
+    for column, curve, job in parts:
         if curve is None:
-            continue
-        job, real, spent = work[k], xp.empty((*lead, 1), np.bool_), xp.empty((*lead, 1), age.dtype)
-        finish: Callable[[], None] | None = None
-        if job.values.dtype != job.out.dtype:  # computed in its own type, then converted
-            result = xp.empty(job.out.shape, job.values.dtype)
-            finish = _converting(call, result, job.out)
-            job = job._replace(out=result, fill=np.asarray(job.fill).astype(result.dtype).item())
-        coarse |= run(call.backend, curve, job, goals, real, spent, check)
-        if finish is not None:
-            finish()
-        valid[..., k], age[..., k] = real[..., 0], spent[..., 0]
+            real, spent = marks[..., done], ages[..., done]
+            done += 1
+        else:
+            real, spent = xp.empty((*lead, 1), np.bool_), xp.empty((*lead, 1), age.dtype)
+            coarse |= _run_into(call, curve, job, goals, real, spent, check)
+            real, spent = real[..., 0], spent[..., 0]
+        if column in seen:  # a stream is real where all its parts are
+            valid[..., column] &= real
+        else:
+            valid[..., column], age[..., column] = real, spent
+        seen.add(column)
     return coarse
 
 
-def _converting(call: Any, source: Any, out: Any) -> Callable[[], None]:
-    """Writes an array into one of another type, as fusion converts types: bfloat16 has no cast in CuPy."""
+def _run_into(call: Any, curve: Curve, job: Job, goals: Any, valid: Any, age: Any, check: str) -> bool:
+    """A curve whose result may be of another type: computed in its own, then converted."""
+    if job.values.dtype == job.out.dtype:
+        return run(call.backend, curve, job, goals, valid, age, check)
+    result = call.xp.empty(job.out.shape, job.values.dtype)
+    own = job._replace(out=result, fill=np.asarray(job.fill).astype(result.dtype).item())
+    coarse = run(call.backend, curve, own, goals, valid, age, check)
+    _convert(call, result, job.out)
+    return coarse
+
+
+def _convert(call: Any, source: Any, out: Any) -> None:
+    """Write an array into one of another type, as fusion converts types: bfloat16 has no cast in CuPy."""
     rows, steps, _ = out.shape
     ticks = call.xp.arange(steps, dtype=np.int64)[None]
     job = Job(source, ticks, None, None, out, jobs.PREVIOUS, jobs.HOLD, 0, 0, jobs.NO_LIMIT, jobs.NO_LIMIT)
-    marks = call.xp.empty((rows, steps, 1), np.bool_)
-    ages = call.xp.empty((rows, steps, 1), np.int64)
-
-    def finish() -> None:
-        twin(call.backend, "trajectory").align([job], ticks, marks, ages, "none")
-
-    return finish
+    marks, ages = call.xp.empty((rows, steps, 1), np.bool_), call.xp.empty((rows, steps, 1), np.int64)
+    twin(call.backend, "trajectory").align([job], ticks, marks, ages, "none")

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from .._core import checks, dtypes
-from .._core.errors import ArgumentError, DataError
+from .._core.errors import ArgumentError, DataError, DTypeError
 from . import _streams
 from ._streams import Arranged
 
 NAT = np.iinfo(np.int64).min
 NANOSECONDS = 1_000_000_000
+JOINS = ("intersection", "union")
 
 
 def clock(
@@ -20,12 +21,11 @@ def clock(
     spans: dict[str, Any],
     goals: Any,
     wish: Any,
-    rate: Any,
-    start: Any,
-    stop: Any,
+    even_clock: tuple[Any, Any, Any, str],
     xp: Any,
 ) -> tuple[Any, int | None]:
-    """Target times ``[R, T]`` and the batch size (None without one)."""
+    """Target times ``[R, T]`` and the batch size (None without one); the even clock is (rate, start, stop, join)."""
+    rate, start, stop, join = even_clock
     if (wish is None) == (rate is None):
         raise ArgumentError("give either target_times (an array or a stream's name) or rate")
     if rate is None and (start is not None or stop is not None):
@@ -37,7 +37,7 @@ def clock(
     elif goals is None:
         streams, latencies = list(arranged.values()), [span[0] for span in spans.values()]
         start, stop = (_instant(n, t, streams[0].times.dtype) for n, t in (("start", start), ("stop", stop)))
-        goals = even(streams, latencies, rate, start, stop, 1 if rows is None else rows, xp)
+        goals = even(streams, latencies, (rate, start, stop, join), 1 if rows is None else rows, xp)
     else:
         first, stream = next(iter(arranged.items()))
         _streams.targets_like("target_times", goals, f"{first}.times", stream.times.dtype)
@@ -71,17 +71,33 @@ def _captured(times: Any, latency: Any) -> Any:
     return (times.astype(np.float64) - latency).astype(times.dtype)
 
 
-def even(streams: list[Arranged], latencies: list[Any], rate: Any, start: Any, stop: Any, rows: int, xp: Any) -> Any:
+def ticks(rate: Any, start: Any, stop: Any, time: np.dtype, xp: Any) -> Any:
+    """One even clock of which both ends are known."""
+    if time.kind == "M":
+        return ticks(rate, start, stop, dtypes.int64, xp).view("M8[ns]")
+    if time not in dtypes.TIMES:
+        raise DTypeError(f"like has dtype {time}. {_streams.TIME_REMEDY}")
+    ends = [_instant(name, value, time) for name, value in (("start", start), ("stop", stop))]
+    convert = int if time == dtypes.int64 else float
+    span = convert(ends[0]), convert(ends[1])
+    frequency = _fraction(checks.positive("rate", rate))
+    count = _steps(span, frequency) if span[1] >= span[0] else 0
+    return xp.asarray((span[0] + _ticks(count, frequency, time)).astype(time))
+
+
+def even(
+    streams: list[Arranged], latencies: list[Any], even_clock: tuple[Any, Any, Any, str], rows: int, xp: Any
+) -> Any:
     """``start + k / rate`` up to ``stop``, both included, without drift: every stamp is rounded once.
 
     What is not given comes from the streams: the latest first and the earliest last stamp of each row, read back from
     the device. # synchronizes
     """
-    time = streams[0].times.dtype
+    (rate, start, stop, join), time = even_clock, streams[0].times.dtype
     frequency = _fraction(checks.positive("rate", rate))
     first, last = np.full(rows, start, time if start is not None else object), np.full(rows, stop, object)
     if start is None or stop is None:
-        shared = _shared(streams, latencies, rows, xp)
+        shared = _shared(streams, latencies, rows, join == "union", xp)
         first = shared[0] if start is None else first
         last = shared[1] if stop is None else last
     convert = int if time == dtypes.int64 else float
@@ -130,16 +146,24 @@ def _steps(span: tuple[Any, Any], frequency: Fraction) -> int:
     return count
 
 
-def _shared(streams: list[Arranged], latencies: list[Any], rows: int, xp: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Latest first and earliest last true capture time of every row, on the host."""
+def _shared(
+    streams: list[Arranged], latencies: list[Any], rows: int, union: bool, xp: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Latest first and earliest last true capture time of every row, on the host; or the widest such span."""
     firsts, lasts = [], []
     for stream, latency in zip(streams, latencies, strict=True):
         ends = [np.broadcast_to(_host(e).astype(stream.times.dtype), rows) for e in _ends(stream, xp)]
         missing = _missing(ends[0]) | _missing(ends[1])
         firsts.append(np.where(missing, _nothing(stream.times.dtype), _captured(ends[0], latency)))
         lasts.append(np.where(missing, _nothing(stream.times.dtype), _captured(ends[1], latency)))
-    gone = np.any([_missing(f) for f in firsts], axis=0)
-    nothing = _nothing(firsts[0].dtype)
+    missing, nothing = np.array([_missing(f) for f in firsts]), _nothing(firsts[0].dtype)
+    if union:
+        most = np.iinfo(np.int64).max if firsts[0].dtype == dtypes.int64 else np.inf
+        gone = missing.all(axis=0)
+        first = np.min(np.where(missing, most, firsts), axis=0).astype(firsts[0].dtype)
+        last = np.max(np.where(missing, -most, lasts), axis=0).astype(firsts[0].dtype)
+        return np.where(gone, nothing, first), np.where(gone, nothing, last)
+    gone = missing.any(axis=0)
     return np.where(gone, nothing, np.max(firsts, axis=0)), np.where(gone, nothing, np.min(lasts, axis=0))
 
 

@@ -3,120 +3,21 @@
 import itertools
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataWarning
-from .._core.jobs import CURVES, LINEAR, Job
+from .._core.jobs import LINEAR, Job
 from . import _curves, _grid, _outputs, _replay, _seen, _streams
+from ._curves import Part
 from ._dispatch import twin
 from ._streams import Arranged
+from .records import Clock, Fused, Stream
 
 _known = _replay.Memory()
 
 FIELDS = ("values", "times", "lengths", "offsets")
-
-
-@dataclass(frozen=True, eq=False, init=False)
-class Stream(_seen.Remembering):
-    """One sensor's samples and how to bring them onto another clock.
-
-    Parameters
-    ----------
-    values, times, lengths, offsets
-        As ``values``, ``source_times``, ``lengths`` and ``offsets`` of `resample_trajectories`.
-    method : {"linear", "nearest", "previous", "next"}
-        Interpolation of this stream.
-    latency : int, float or timedelta64
-        Delay from capture to stamp, in the unit of ``times``: the true capture time is stamp minus latency.
-    tolerance, max_gap : int, float or timedelta64, optional
-        Limits beyond which this stream is invalid, as in `resample_trajectories`.
-
-    Notes
-    -----
-    A plain record; nothing is checked or copied before `fuse_multimodal` uses it.
-    """
-
-    values: Any
-    times: Any
-    method: str = "linear"
-    latency: Any = 0
-    tolerance: Any = None
-    max_gap: Any = None
-    lengths: Any = None
-    offsets: Any = None
-    period: Any = None
-    quat_order: str = "xyzw"
-
-    def __init__(
-        self, values: Any, times: Any, method: str = "linear", latency: Any = 0, tolerance: Any = None,
-        max_gap: Any = None, lengths: Any = None, offsets: Any = None, period: Any = None, quat_order: str = "xyzw",
-    ) -> None:  # fmt: skip
-        fields = self.__dict__  # straight into it: the setters of a frozen record take four times as long
-        fields["values"], fields["times"], fields["method"] = values, times, method
-        fields["latency"], fields["tolerance"], fields["max_gap"] = latency, tolerance, max_gap
-        fields["lengths"], fields["offsets"] = lengths, offsets
-        fields["period"], fields["quat_order"] = period, quat_order
-        _seen.remember(self, _seen.NEVER)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__  # a copy has other arrays than those that were seen
-
-
-@dataclass(frozen=True, eq=False)
-class Fused:
-    r"""Streams on one clock, as `fuse_multimodal` returns them.
-
-    Parameters
-    ----------
-    values : array, shape (batch, target, sum of features), or dict of arrays (batch, target, \\*feature)
-        One array for ``layout="concat"``, one a stream for ``layout="dict"``. No batch axis if no stream has one.
-    valid : array of bool, shape (batch, target, stream)
-        True where that stream's value is real.
-    age : array, shape (batch, target, stream)
-        Target minus true capture time of the sample used; NaT or NaN where there was none.
-    times : array, shape (target,) or (batch, target)
-        The clock everything was brought onto; NaT or NaN where a row has fewer targets than the longest.
-    slices : dict of slice
-        Where each stream lies in the last axis of concatenated ``values``.
-    names : tuple of str
-        Streams in the order of the last axis of ``valid`` and ``age``.
-
-    Notes
-    -----
-    The arrays live in the framework and on the device of the first stream.
-    """
-
-    values: Any
-    valid: Any
-    age: Any
-    times: Any
-    slices: dict[str, slice]
-    names: tuple[str, ...]
-
-    def __getitem__(self, name: str) -> Any:
-        """Values of one stream."""
-        if isinstance(self.values, dict):
-            return self.values[name]
-        return self.values[..., self.slices[name]]
-
-    @classmethod
-    def lazily(cls, values: Any, times: Any, names: tuple[str, ...], replay: Any, memory: Any) -> "Fused":
-        """A result whose other attributes are made when they are asked for."""
-        fused = object.__new__(cls)
-        fused.__dict__.update(values=values, times=times, names=names, _later=(replay, memory))
-        return fused
-
-    def __getattr__(self, name: str) -> Any:  # only for what is not there yet
-        if name not in ("valid", "age", "slices") or "_later" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        replay, memory = self.__dict__["_later"]
-        return self.__dict__.setdefault(name, replay.later(name, memory))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def fuse_multimodal(
@@ -126,6 +27,7 @@ def fuse_multimodal(
     rate: float | None = None,
     start: Any = None,
     stop: Any = None,
+    join: str = "intersection",
     outside: Any = "hold",
     layout: str = "concat",
     dtype: Any = None,
@@ -139,12 +41,14 @@ def fuse_multimodal(
     streams : mapping of str to Stream
         In the order wanted. All stamps are of one kind (int64 ns or datetime64, float64 s, or float32 s). A stream
         without a batch axis is shared by the batch of the others.
-    target_times : array of shape (target,) or (batch, target), or str, optional
+    target_times : array of shape (target,) or (batch, target), Clock, or str, optional
         The clock; or the name of the stream to follow (its true capture times).
     rate : float, optional
         Hertz of an even clock, instead of ``target_times``.
     start, stop : int, float or datetime64, optional
-        First and last time of that clock; by default, row by row, the time all streams share.
+        First and last time of that clock; by default, row by row, as ``join`` says.
+    join : {"intersection", "union"}
+        The time that all streams share, or all the time that any of them has; one that has none is then invalid.
     outside
         As in `resample_trajectories`, for every stream.
     layout : {"concat", "dict"}
@@ -178,9 +82,10 @@ def fuse_multimodal(
     with every stamp computed anew, so it never drifts (nanoseconds are exact but for one rounding); rows that share
     less time than the longest end in NaT or NaN, which is invalid.
 
-    On the GPU all streams run in one launch (one for every 16; one more where a row holds over 4096 stamps to
-    check). Nothing waits for the GPU unless the clock's ends must be read from the streams. Bandwidth: every needed
-    sample is read once and every output written once.
+    On the GPU all streams of two-sample methods run in one launch (one for every 16; one more where a row holds over
+    4096 stamps to check); every curve (``"cubic"`` and so on) takes its own. Nothing waits for the GPU unless the ends
+    of the clock must be read from the streams. Bandwidth: every needed sample is read once and every output written
+    once.
 
     Examples
     --------
@@ -198,6 +103,8 @@ def fuse_multimodal(
     slice(1, 2, None)
     """
     # Validate.
+    if isinstance(target_times, Clock):
+        rate, start, stop, target_times = _told(target_times, rate, start, stop)
     key = None
     if rate is None and out is None and start is None and stop is None:
         options = (outside, type(outside), layout, dtype, check)
@@ -206,6 +113,7 @@ def fuse_multimodal(
             return replay(addresses, target_times)
     names = _names(streams)
     checks.choice("check", check, _streams.CHECKS)
+    checks.choice("join", join, _grid.JOINS)
     sources = [(stream.values, stream.times, stream.lengths, stream.offsets) for stream in streams.values()]
     outputs = _outputs.wanted(names, layout, dtype, out)
     clock = None if isinstance(target_times, str) else target_times
@@ -216,21 +124,21 @@ def fuse_multimodal(
         arranged = _arrange(native, goals is not None and goals.ndim == 2, call.xp)
         time = arranged[names[0]].times.dtype
         limits = {n: _streams.limits(f"{n}.", time, s.latency, s.tolerance, s.max_gap) for n, s in streams.items()}
-        goals, rows = _grid.clock(arranged, limits, goals, target_times, rate, start, stop, call.xp)
+        goals, rows = _grid.clock(arranged, limits, goals, target_times, (rate, start, stop, join), call.xp)
         lead = (goals.shape[1],) if rows is None else (rows, goals.shape[1])
         results, slices = _outputs.allocate(call, arranged, lead, layout, dtype, outputs, given)
         _outputs.keep_apart(results, outputs, arranged, goals, call.xp)
 
         # Dispatch.
         flat = (1 if rows is None else rows, goals.shape[1])
-        curves = [_curves.curve_of(f"{n}.", s.method, s.period, s.quat_order) for n, s in streams.items()]
-        jobs = _jobs(streams, arranged, results, slices, limits, flat, outside, call.xp)
+        parts = _parts(streams, arranged, results, slices, limits, flat, outside, call.xp)
+        jobs = [part.job for part in parts]
         valid = call.empty((*flat, len(names)), dtypes.boolean)
         age = call.empty((*flat, len(names)), time)
-        if any(curves):
-            coarse, again = _curves.run_all(call, curves, jobs, goals, valid, age, check), None
-        else:
+        if len(jobs) == len(names) and not any(part.curve for part in parts):
             coarse, again = twin(call.backend, "trajectory").align(jobs, goals, valid, age, check)
+        else:
+            coarse, again = _curves.run_parts(call, parts, goals, valid, age, check), None
 
         # Restore shape.
         valid, age = valid.reshape(*lead, len(names)), age.reshape(*lead, len(names))
@@ -246,6 +154,13 @@ def fuse_multimodal(
     if coarse:
         warnings.warn(_replay.COARSE, DataWarning, stacklevel=2)
     return fused
+
+
+def _told(clock: Clock, *others: Any) -> tuple[Any, ...]:
+    """Rate, start and stop of a clock, and no target times."""
+    if any(other is not None for other in others):
+        raise ArgumentError("a Clock has its own rate, start and stop; leave them out")
+    return clock.rate, clock.start, clock.stop, None
 
 
 def _receive(names: list[str], sources: list[Any], clock: Any, outputs: dict[str, Any]) -> tuple[Any, ...]:
@@ -290,22 +205,31 @@ def _arrange(native: dict[str, list[Any]], batched: bool, xp: Any) -> dict[str, 
     return arranged
 
 
-def _jobs(
+def _parts(
     streams: Mapping[str, Stream], arranged: dict[str, Arranged], results: dict[str, Any], slices: dict[str, slice],
     limits: dict[str, tuple[Any, Any, Any]], flat: tuple[int, int], outside: Any, xp: Any,
-) -> list[Job]:  # fmt: skip
-    """One job a stream, each writing into its own part of the results."""
-    jobs = []
-    for name, spec in streams.items():
-        result = results[name if name in results else ""]
+) -> list[Part]:  # fmt: skip
+    """The jobs of every stream, each writing into its own part of the results."""
+    parts = []
+    for column, (name, spec) in enumerate(streams.items()):
+        label, result = f"{name}.", results[name if name in results else ""]
         width = slices[name].stop if name in results else result.shape[-1]
         view = result.reshape(*flat, width)[..., slices[name]]
-        stream = _streams.spread(f"{name}.", arranged[name], flat[0], xp)
-        _curves.fits(f"{name}.", spec.method, stream.values.dtype, stream.feature)
-        method = LINEAR if spec.method in CURVES else _streams.method_of(f"{name}.", spec.method, stream.values)
+        stream = _streams.spread(label, arranged[name], flat[0], xp)
         policy = _streams.outside_of(outside, result.dtype)
-        jobs.append(Job(*stream[:4], view, method, *policy, *limits[name], f"{name}."))
-    return jobs
+        methods = _curves.methods_of(label, spec.method, stream.feature)
+        for cut, method in methods:
+            curve = _curves.curve_of(label, method, spec.period if method == "angle" else None, spec.quat_order)
+            values = stream.values if len(methods) == 1 else stream.values[..., cut]
+            feature = stream.feature if len(methods) == 1 else values.shape[-1:]
+            _curves.fits(label, method, values.dtype, feature)
+            code = LINEAR if curve else _streams.method_of(label, method, values)
+            out = view if len(methods) == 1 else view[..., cut]
+            job = Job(values, *stream[1:4], out, code, *policy, *limits[name], label)
+            parts.append(Part(column, curve, job))
+        if spec.period is not None and all(method != "angle" for _, method in methods):
+            _curves.curve_of(label, methods[0][1], spec.period, spec.quat_order)  # refuses it
+    return parts
 
 
-__all__ = ["Fused", "Stream", "fuse_multimodal"]
+__all__ = ["Clock", "Fused", "Stream", "fuse_multimodal"]

@@ -1,6 +1,5 @@
 """Plans: where targets fall among stamps, found once and applied to many arrays."""
 
-import sys
 import warnings
 from typing import Any
 
@@ -19,8 +18,8 @@ class Plan:
 
     Parameters
     ----------
-    source_times, target_times, method, lengths, offsets, outside, max_gap, tolerance, check
-        As in `resample_trajectories`. Nothing of them is kept but what was found.
+    source_times, target_times, method, period, quat_order, lengths, offsets, outside, max_gap, tolerance, check
+        As in `resample_trajectories`. Of them is kept what was found, and for curves the stamps, which must not change.
 
     Attributes
     ----------
@@ -184,7 +183,7 @@ class Plan:
             if key is not None and again is not None and _replay.same_memory([(array, samples)]):
                 if len(self._known) >= _replay.CAPACITY:
                     self._known.clear()
-                self._known[key] = Applied(self, again, job, lead, result, (return_valid, return_age))
+                self._known[key] = _replay.Applied(self, again, job, lead, result, (return_valid, return_age))
 
             # Restore shape.
             answer = [out if out is not None else call.give(result)]
@@ -232,9 +231,9 @@ class Plan:
         return age.view("m8[ns]") if self._dated else age
 
     def __repr__(self) -> str:
+        where = _where(self._backend, self._device)
         samples = f"{self._shape[-1]} samples" + (" packed" if self._packed else "")
         batch = f"{self._rows} x " if self._batched else ""
-        where = _where(self._backend, self._device)
         return f"Plan({samples} → {batch}{self._steps} targets, method={self.method!r}, on {where})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -272,50 +271,20 @@ class Plan:
         """A copy of what was found, in the shape and framework of the stamps."""
         call = interop.Call(self._backend, self._device, *self._framework)
         with call:
-            array = array.reshape(self._rows, array.size // max(self._rows, 1))[:, : self._steps].astype(dtype)
-            array = array.reshape((self._rows, self._steps) if self._batched else (self._steps,))
+            array = self._copied(array, dtype)
             return call.give(array.view("m8[ns]") if dated else array)
+
+    def _copied(self, array: Any, dtype: Any) -> Any:
+        array = array.reshape(self._rows, array.size // max(self._rows, 1))[:, : self._steps].astype(dtype)
+        return array.reshape((self._rows, self._steps) if self._batched else (self._steps,))
+
+    def native(self, dtype: Any) -> tuple[Any, Any, np.dtype]:
+        """Copies of index and age as NumPy or CuPy arrays, and the type of the stamps."""
+        return self._copied(self._found.index, dtype), self._copied(self._found.age, self._time), self._time
 
 
 def _where(backend: str, device: int) -> str:
     return "the CPU" if backend == "cpu" else f"GPU {device}"
-
-
-class Applied:
-    """A call of a plan that was seen before, with other arrays: nothing is left to check but the addresses."""
-
-    def __init__(self, plan: Plan, again: Any, job: Job, lead: tuple[int, ...], result: Any, options: Any) -> None:
-        self._plan, self._again, self._lead = plan, again, lead
-        self._result, self._size = (result.shape, result.dtype), result.nbytes
-        self._reach = _replay.reach(job.values)
-        self._valid, self._age = options
-
-    def __call__(self, values: Any, out: Any) -> Any:
-        return self._on_host(values, out) if type(values) is np.ndarray else self._on_device(values, out)
-
-    def _on_device(self, values: Any, out: Any) -> Any:
-        cupy = sys.modules["cupy"]
-        result = cupy.ndarray(*self._result) if out is None else out
-        start, to = values.data.ptr, result.data.ptr
-        if out is not None and start + self._reach[0] < to + self._size and to < start + self._reach[1]:
-            _outputs.apart("out", out, {"values": values}, cupy)
-        if not self._valid and not self._age:
-            self._again(start, to, 0)
-            return result
-        valid = cupy.ndarray(self._lead, dtypes.boolean) if self._valid else None
-        self._again(start, to, 0 if valid is None else valid.data.ptr, valid)
-        age = self._plan.ages(self._lead, cupy) if self._age else None
-        return tuple(array for array in (result, valid, age) if array is not None)
-
-    def _on_host(self, values: Any, out: Any) -> Any:
-        result = np.empty(*self._result) if out is None else out
-        valid = np.empty(self._lead, np.bool_) if self._valid else None
-        if not self._again(values, result, valid):
-            return None  # out overlaps values: the whole call says so
-        if valid is None and not self._age:
-            return result
-        age = self._plan.ages(self._lead, np) if self._age else None
-        return tuple(array for array in (result, valid, age) if array is not None)
 
 
 __all__ = ["Plan"]

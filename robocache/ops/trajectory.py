@@ -6,8 +6,7 @@ from typing import Any
 from .. import interop
 from .._core import checks, dtypes, jobs
 from .._core.errors import DataWarning
-from .._core.jobs import Job
-from . import _curves, _outputs, _replay, _streams
+from . import _curves, _lone, _replay, _streams
 from ._dispatch import twin
 
 _known = _replay.Memory()
@@ -136,27 +135,16 @@ def resample_trajectories(
         values=values, source_times=source_times, target_times=target_times, lengths=lengths, offsets=offsets, out=out
     )
     with call:
-        xp, arrays, dated = call.xp, (samples, stamps, counts, edges, goals), stamps.dtype.kind == "M"
-        stamps = _streams.times_of("source_times", stamps, xp)
-        goals = _streams.times_of("target_times", goals, xp)
-        _streams.targets_like("target_times", goals, "source_times", stamps.dtype)
-        stream = _streams.arrange("", samples, stamps, counts, edges, goals.ndim == 2, xp)
-        rows = _streams.join_rows("values and target_times", stream.rows, goals.shape[0] if goals.ndim == 2 else None)
-        lead = (goals.shape[-1],) if rows is None else (rows, goals.shape[-1])
+        arrays = (samples, stamps, counts, edges, goals)
+        limits, dated = (outside, max_gap, tolerance), stamps.dtype.kind == "M"
+        job, goals, result, lead, feature = _lone.stream(call, arrays, out, given, limits)
         curve = _curves.curve_of("", method, period, quat_order)
-        _curves.fits("", method, samples.dtype, stream.feature)
-        code = _streams.method_of("", method, samples) if curve is None else jobs.LINEAR
-        policy = _streams.outside_of(outside, samples.dtype)
-        limits = _streams.limits("", stamps.dtype, 0, tolerance, max_gap)
-        result = _outputs.one(call, out, given, (*lead, *stream.feature), arrays)
-        stream = _streams.spread("", stream, rows, xp)
+        _curves.fits("", method, samples.dtype, feature)
+        job = job._replace(method=_streams.method_of("", method, samples) if curve is None else jobs.LINEAR)
 
         # Dispatch.
-        flat = (1 if rows is None else rows, lead[-1])
-        job = Job(*stream[:4], result.reshape(*flat, stream.values.shape[-1]), code, *policy, *limits)
-        valid = call.empty((*flat, 1), dtypes.boolean) if return_valid else None
-        age = call.empty((*flat, 1), stamps.dtype) if return_age else None
-        goals = _streams.one_row(goals) if goals.ndim == 2 else goals[None]
+        valid = call.empty((*job.out.shape[:2], 1), dtypes.boolean) if return_valid else None
+        age = call.empty((*job.out.shape[:2], 1), goals.dtype) if return_age else None
         if curve is None:
             coarse, again = twin(call.backend, "trajectory").align([job], goals, valid, age, check)
         else:

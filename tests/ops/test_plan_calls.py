@@ -24,7 +24,7 @@ def made(backend: Any, times: Any = TIMES, goals: Any = GOALS, **more: Any) -> r
 
 
 WRONG_PLANS = [
-    (ArgumentError, "method", {"method": "cubic"}),
+    (ArgumentError, "method", {"method": "quintic"}),
     (ArgumentError, "check", {"check": "yes"}),
     (ArgumentError, "outside", {"outside": "wrap"}),
     (ArgumentError, "tolerance", {"tolerance": -1}),

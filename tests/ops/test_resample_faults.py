@@ -165,7 +165,7 @@ MISFITS = [
     (DTypeError, "target_times has dtype uint64", {"targets": Q.astype(np.uint64)}),
     (DTypeError, "lengths has dtype uint8", {"values": V[None], "lengths": np.array([2], np.uint8)}),
     (DTypeError, "offsets has dtype float64", {"offsets": np.array([0.0, 4.0])}),
-    (M, "'method'|method=", {"method": "cubic"}),
+    (M, "'method'|method=", {"method": "quintic"}),
     (M, "outside=", {"outside": "wrap"}),
     (M, "check=", {"check": "maybe"}),
     (M, "tolerance", {"tolerance": -1}),
