@@ -10,7 +10,7 @@ if typing.TYPE_CHECKING:
     from .ops.fusion import fuse_multimodal
     from .ops.gather import gather_windows
     from .ops.plan import Plan
-    from .ops.poses import resample_poses
+    from .ops.pose_resampling import resample_poses
     from .ops.records import Clock, Fused, Stream
     from .ops.trajectory import resample_trajectories
     from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
@@ -49,7 +49,7 @@ _HOME = {
     ".ops.fusion": ("fuse_multimodal",),
     ".ops.gather": ("gather_windows",),
     ".ops.plan": ("Plan",),
-    ".ops.poses": ("resample_poses",),
+    ".ops.pose_resampling": ("resample_poses",),
     ".ops.records": ("Clock", "Fused", "Stream"),
     ".ops.trajectory": ("resample_trajectories",),
     ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),

@@ -102,13 +102,25 @@ __device__ __forceinline__ bool serve(const Call& c, const Knot& k, i64 b, i64 f
     }
 }
 
-template <int KIND, int N> __device__ __forceinline__ void stream(const Call& c, i64 b, i64 first, int targets,
-                                                                  Knot* knots) {
-    const u32 width = (u32)(c.features / N), total = (u32)targets * width;
+// Targets and places in their rows, without a division for each.
+struct Walk {
+    u32 k, d, down, ahead, width;
+    __device__ __forceinline__ explicit Walk(u32 width) : width(width) {
+        k = threadIdx.x / width, d = threadIdx.x - k * width;
+        down = blockDim.x / width, ahead = blockDim.x - down * width;
+    }
+    __device__ __forceinline__ void step() {
+        k += down, d += ahead;
+        if (d >= width) d -= width, ++k;
+    }
+};
+
+template <int KIND, int N>
+__device__ __forceinline__ void stream(const Call& c, i64 b, i64 first, int targets, Knot* knots) {
     VALUE_T* out = c.out + b * c.out_row + first * c.out_target;
-    for (u32 i = threadIdx.x; i < total; i += blockDim.x) {
-        const u32 k = i / width, feature = (i - k * width) * N;
-        if (serve<KIND, N>(c, knots[k], b, feature, out + k * c.out_target + feature) && c.valid) knots[k].real = 0;
+    for (Walk at((u32)(c.features / N)); at.k < targets; at.step()) {
+        VALUE_T* to = out + at.k * c.out_target + at.d * N;
+        if (serve<KIND, N>(c, knots[at.k], b, at.d * N, to) && c.valid) knots[at.k].real = 0;
     }
 }
 
@@ -149,12 +161,11 @@ CURVE(se3, SE3)
 
 template <int N> __device__ __forceinline__ void stream_means(const Call& c, i64 b, i64 first, int targets, Knot* knots,
                                                               const Cell* cells) {
-    const u32 width = (u32)(c.features / N), total = (u32)targets * width;
     const i64 stamp = c.offsets ? 0 : b * c.time_row;
     const VALUE_T* row = c.values + b * c.value_row;
     VALUE_T* out = c.out + b * c.out_row + first * c.out_target;
-    for (u32 i = threadIdx.x; i < total; i += blockDim.x) {
-        const u32 k = i / width, feature = (i - k * width) * N;
+    for (Walk at((u32)(c.features / N)); at.k < targets; at.step()) {
+        const u32 k = at.k, feature = at.d * N;
         VALUE_T* to = out + k * c.out_target + feature;
         ACC_T r[N];
         if (knots[k].state == FILLED) {

@@ -1,7 +1,7 @@
 // What a curve is told of a call, and what a block keeps of each of its targets.
 
 #define TILE 256           // most targets of a block; mirrored in curve.py
-#define WIDE (sizeof(VALUE_T) == 8 ? 2 : 4)  // elements of the widest access
+#define WIDE (16 / sizeof(VALUE_T))  // elements of the widest access
 
 enum Kind { CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3 };
 enum Clock { NANOSECONDS, DOUBLE, SINGLE };
@@ -53,10 +53,24 @@ __device__ __forceinline__ i64 index_at(const Call& c, const char* index, i64 at
 struct Knot {              // of a target between samples i and i + 1
     i64 at, bend;          // of sample i in values, and in bends
     ACC_T u;               // where between them
-    ACC_T left[2], right[2];  // this gap over those before it and after it, next ones first; of cubic: see note
+    ACC_T w[4];            // pchip, akima: this gap over the two before it and the two after, next ones first. Else weights
     i32 state, lefts, rights;  // how many of them there are
-    i32 real;
+    i32 real, late, spoilt;    // late: the second sample is nearer. spoilt: some feature of the row is
 };
+
+static_assert(sizeof(Knot) == (sizeof(ACC_T) == 4 ? 64 : 80), "KNOT of curve.py");
+
+// Weights of the sample before, of the one of the two that is farther, and of the sample after, on their differences to
+// the nearer one: Hermite's cubic with tangents from neighbour to neighbour.
+__device__ __forceinline__ void weigh_tangents(Knot* k, double u, double left, double right) {
+    const double s = 1 - u, a = u * s * s, b = -u * u * s;  // of the tangents; left, right: gap over the other gap
+    const double l = k->lefts ? left / (left + 1) : 0, r = k->rights ? right / (right + 1) : 0;
+    const double to = k->late ? s * s * (1 + 2 * u) : u * u * (1 + 2 * s);  // of the sample that is farther
+    const double lone = (k->lefts ? 0 : a) + (k->rights ? 0 : b);
+    k->w[0] = (ACC_T)(-a * l);
+    k->w[1] = (ACC_T)(k->late ? to - lone - b * r : to + lone + a * l);
+    k->w[2] = (ACC_T)(b * r);
+}
 
 // Everything about a target but its features. A run of equal stamps is an end: nothing is taken from beyond it.
 template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot* k) {
@@ -71,25 +85,32 @@ template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot*
     k->at = b * c.value_row + i * c.value_sample;
     k->bend = (c.offsets ? i : b * c.samples + i) * c.features;
     k->u = (ACC_T)u;
+    k->late = k->u >= (ACC_T)0.5;
     if (u == 0) return;
     k->state = BLEND;
     if (KIND == SLERP || KIND == ANGLE || KIND == SE3) return;
     const double h = gap(c, stamp, stamp + 1);
     if (KIND == CUBIC) {
-        const double scaled = h / spacing(c, row);
-        k->left[0] = (ACC_T)(scaled * scaled / 6);
+        const double scaled = h / spacing(c, row), s = 1 - u, unit = scaled * scaled / 6;
+        k->w[0] = (ACC_T)(unit * ((s * s - 1) * s));
+        k->w[1] = (ACC_T)(k->late ? s : u);
+        k->w[2] = (ACC_T)(unit * ((u * u - 1) * u));
+        k->spoilt = c.spoilt[c.rows * c.features + b];
         return;
     }
     const i64 before = i - first, after = row.count - before - 2;  // gaps there are on both sides
+    double left = 0, right = 0;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
         const double l = j < before && k->lefts == j ? gap(c, stamp - j - 1, stamp - j) : 0.0;
         const double r = j < after && k->rights == j ? gap(c, stamp + j + 1, stamp + j + 2) : 0.0;
-        k->left[j] = l > 0 ? (ACC_T)(h / l) : (ACC_T)0;
-        k->right[j] = r > 0 ? (ACC_T)(h / r) : (ACC_T)0;
+        if (j == 0) left = l > 0 ? h / l : 0, right = r > 0 ? h / r : 0;
+        k->w[j] = l > 0 ? (ACC_T)(h / l) : (ACC_T)0;
+        k->w[2 + j] = r > 0 ? (ACC_T)(h / r) : (ACC_T)0;
         k->lefts += l > 0;
         k->rights += r > 0;
     }
+    if (KIND == CATMULL_ROM) weigh_tangents(k, u, left, right);
 }
 
 // ---- elements ----
@@ -110,6 +131,16 @@ template <int N> __device__ __forceinline__ bool store(VALUE_T* to, const ACC_T*
     }
     *(Pack<N>*)to = pack;
     return nan;
+}
+template <int N> __device__ __forceinline__ void load_bends(const ACC_T* from, ACC_T* x) {
+    constexpr int part = N * sizeof(ACC_T) < 16 ? N : 16 / sizeof(ACC_T);
+    struct alignas(part * sizeof(ACC_T)) Bends { ACC_T x[part]; };
+#pragma unroll
+    for (int e = 0; e < N; e += part) {
+        const Bends bends = *(const Bends*)(from + e);
+#pragma unroll
+        for (int f = 0; f < part; ++f) x[e + f] = bends.x[f];
+    }
 }
 template <int N> __device__ __forceinline__ bool any_nan(const VALUE_T* from) {
     ACC_T x[N];

@@ -16,9 +16,9 @@ from ._work import address, fill_bits, macros, threads_of
 TILE = 256  # most targets of a block: of curve.cuh
 TILE_BYTES = 32768  # results a block should write
 FILL_THE_CARD = 528  # blocks: 4 on each of 132 multiprocessors
-KNOT = {4: 56, 8: 80}  # bytes of struct Knot, by those of what is computed with
+KNOT = {4: 64, 8: 80}  # bytes of struct Knot, by those of what is computed with
 CELL = {4: 24, 8: 32}
-BEND = {4: (128, 160, 32), 8: (64, 160, 64)}  # threads of a block of bend.cuh; samples it solves, and beside them
+BEND = {4: (128, 160, 24), 8: (64, 160, 56)}  # threads of a block of bend.cuh; samples it solves, and beside them
 
 _CALL = struct.Struct("13Q3q4q3q6qQ2dq4q")
 _CLOCK = {dtypes.int64: 0, dtypes.float64: 1, dtypes.float32: 2}
@@ -48,12 +48,13 @@ def apply(job: Job, curve: Curve, found: Found, edges: Found | None, valid: Any)
     device, size = _launch.device_id(job.out), dtypes.accumulator(job.out.dtype).itemsize
     bend = spoilt = None
     threads, chunk, halo = BEND[size]
+    threads = min(threads, -(-features // 32) * 32)
     samples = job.times.shape[-1]
     chunks, groups = -(-samples // chunk), -(-features // threads)
     if curve.kind == CUBIC and samples:
         solved = 1 if job.offsets is not None else rows
         bend = cupy.empty((solved, samples, features), dtypes.accumulator(job.out.dtype))
-        spoilt = cupy.zeros((rows, features), np.uint8)
+        spoilt = cupy.zeros(rows * (features + 1), np.uint8)
     tile = _tile(rows, steps, features * job.out.itemsize)
     tiles = -(-steps // tile)
     packed = _pack(job, curve, (found, edges), valid, (bend, spoilt), (tile, tiles), (chunk, halo, chunks, groups))
@@ -62,7 +63,8 @@ def apply(job: Job, curve: Curve, found: Found, edges: Found | None, valid: Any)
     if bend is not None:
         _launch.hold(bend, spoilt)
         kernel = function(device, "curve", "curve_bend", variant)
-        room = size * (2 * (chunk + 2 * halo) + 2 + (chunk + halo) * threads)
+        most = chunk + 2 * halo
+        room = size * (5 * most + 4 + most * threads)
         kernel((bend.shape[0] * chunks * groups,), (threads,), (work,), shared_mem=room)
     kernel = function(device, "curve", f"curve_{(*CURVES, 'se3')[curve.kind]}", variant)
     room = tile * (KNOT[size] + (CELL[size] if curve.kind == MEAN else 0))

@@ -17,42 +17,71 @@ __device__ __forceinline__ bool unit(ACC_T* q) {
     return true;
 }
 
+// For 0 <= x <= pi / 2 + a little, and 0 <= x <= 1: within a unit in the last place or two of float32.
+__device__ __forceinline__ float short_sine(float x) {
+    const float y = x * x;
+    float p = fma_ieee(y, -2.3889859e-08f, 2.7525562e-06f);
+    p = fma_ieee(y, p, -1.9840874e-04f);
+    p = fma_ieee(y, p, 8.3333310e-03f);
+    p = fma_ieee(y, p, -1.6666667e-01f);
+    return fma_ieee(x * y, p, x);
+}
+__device__ __forceinline__ double short_sine(double x) { return sin(x); }
+__device__ __forceinline__ float inverse_root(float x) { return rsqrtf(x); }
+__device__ __forceinline__ double inverse_root(double x) { return 1 / sqrt(x); }
+
+// The length of a quaternion scaled so that it neither vanishes nor overflows; false if it has none.
+__device__ __forceinline__ bool unit_quickly(ACC_T* q) {
+    const ACC_T sum = fma_ieee(q[0], q[0], fma_ieee(q[1], q[1], fma_ieee(q[2], q[2], q[3] * q[3])));
+    if (!(sum > (ACC_T)1e-30 && sum < (ACC_T)1e30)) return unit(q);
+    const ACC_T scale = inverse_root(sum);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) q[e] *= scale;
+    return true;
+}
+
 // Along the shorter arc. The angle comes from a difference and a sum: an arc cosine knows nothing near zero.
 __device__ __forceinline__ void slerp(ACC_T* a, ACC_T* b, ACC_T u, ACC_T* r) {
-    const bool sound = unit(a) & unit(b);
+    const bool sound = unit_quickly(a) & unit_quickly(b);
     ACC_T dot = 0, apart = 0, along = 0;
 #pragma unroll
-    for (int e = 0; e < 4; ++e) dot += a[e] * b[e];
+    for (int e = 0; e < 4; ++e) dot = fma_ieee(a[e], b[e], dot);
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
         if (dot < 0) b[e] = -b[e];
-        apart += (b[e] - a[e]) * (b[e] - a[e]);
-        along += (b[e] + a[e]) * (b[e] + a[e]);
+        apart = fma_ieee(b[e] - a[e], b[e] - a[e], apart);
+        along = fma_ieee(b[e] + a[e], b[e] + a[e], along);
     }
     const ACC_T angle = 2 * atan2(sqrt(apart), sqrt(along));
     ACC_T first = 1 - u, second = u;
     if (angle >= (ACC_T)1e-4) {
-        const ACC_T s = sin(angle);
-        first = sin((1 - u) * angle) / s;
-        second = sin(u * angle) / s;
+        const bool between = u > 0 && u < 1;
+        first = between ? short_sine((1 - u) * angle) : sin((1 - u) * angle);
+        second = between ? short_sine(u * angle) : sin(u * angle);  // their common divisor goes with the length
     }
 #pragma unroll
-    for (int e = 0; e < 4; ++e) r[e] = first * a[e] + second * b[e];
-    const bool whole = unit(r) && sound;
+    for (int e = 0; e < 4; ++e) r[e] = fma_ieee(first, a[e], second * b[e]);
+    const bool whole = unit_quickly(r) && sound;
 #pragma unroll
     for (int e = 0; e < 4; ++e) r[e] = whole ? r[e] : not_a_number();
 }
 
-// Into [low, low + period) by whole periods; what lies there is left as it is.
+// Into [low, low + period) by whole periods; what lies there is left as it is. Most is at most one period away.
 __device__ __forceinline__ ACC_T in_range(const Call& c, ACC_T a) {
     const ACC_T low = (ACC_T)c.low, period = (ACC_T)c.period, high = low + period;
     if (a >= low && a < high) return a;
-    const ACC_T r = a - period * floor((a - low) / period);
+    ACC_T r = a >= high && a < high + period ? a - period : a < low && a >= low - period ? a + period : high;
+    if (r == high) r = a - period * floor((a - low) / period);
     return r < low || r >= high ? low : r;  // NaN is neither
 }
 __device__ __forceinline__ ACC_T angle(const Call& c, ACC_T a, ACC_T b, ACC_T u) {
-    const ACC_T period = (ACC_T)c.period, gap = b - a, d = gap - period * floor(gap / period + (ACC_T)0.5);
-    return in_range(c, u < (ACC_T)0.5 ? a + u * d : b + (u - 1) * d);
+    const ACC_T period = (ACC_T)c.period, half = period / 2, gap = b - a;
+    ACC_T d = gap;
+    if (!(gap >= -half && gap < half)) {
+        d = gap >= half && gap < half + period ? gap - period : gap + period;
+        if (!(d >= -half && d < half)) d = gap - period * floor((gap + half) / period);
+    }
+    return in_range(c, u < (ACC_T)0.5 ? fma_ieee(u, d, a) : fma_ieee(u - 1, d, b));
 }
 
 struct Cell {
@@ -60,32 +89,40 @@ struct Cell {
     ACC_T from, to;
 };  // samples before its edges, and where the edges lie behind those
 
-// Mean of the line through the samples over a cell: trapezoids, as differences from the first sample so that float32
-// does not lose them.
+// Mean of the line through the samples over a cell: a sum of samples by what they have of it, as differences from the
+// first one so that float32 does not lose them.
 template <int N> __device__ __forceinline__ void mean(const Call& c, const Cell& cell, const VALUE_T* row, i64 stamp,
                                                       i64 feature, ACC_T* r) {
-    ACC_T first[N], left[N], right[N], sum[N], width = 0;
-    load<N>(row + cell.start * c.value_sample + feature, first);
+    ACC_T first[N], x[N], sum[N];
+    const VALUE_T* at = row + cell.start * c.value_sample + feature;
+    load<N>(at, first);
 #pragma unroll
-    for (int e = 0; e < N; ++e) left[e] = first[e], sum[e] = 0;
-    for (i64 j = cell.start; j < cell.stop || (j == cell.stop && cell.to > 0); ++j) {
+    for (int e = 0; e < N; ++e) sum[e] = 0;
+    const i64 last = cell.to > 0 ? cell.stop : cell.stop - 1;  // the gap that the cell ends in
+    ACC_T width = 0, carried = 0;  // what the gap before a sample has left for it
+    for (i64 j = cell.start; j <= last; ++j) {
         const ACC_T from = j == cell.start ? cell.from : (ACC_T)0, to = j == cell.stop ? cell.to : (ACC_T)1;
-        load<N>(row + (j + 1) * c.value_sample + feature, right);
         const ACC_T part = (to - from) * (ACC_T)gap(c, stamp + j, stamp + j + 1), middle = (ACC_T)0.5 * (from + to);
-        if (part > 0) {
-            width += part;
+        const ACC_T given = carried + part * (1 - middle);
+        if (j > cell.start) {
+            load<N>(at, x);
 #pragma unroll
-            for (int e = 0; e < N; ++e) sum[e] += part * ((left[e] - first[e]) + middle * (right[e] - left[e]));
+            for (int e = 0; e < N; ++e) sum[e] = fma_ieee(given, x[e] - first[e], sum[e]);
         }
-#pragma unroll
-        for (int e = 0; e < N; ++e) left[e] = right[e];
+        carried = part * middle;
+        width += part;
+        at += c.value_sample;
     }
-    if (!(width > 0)) load<N>(row + (cell.start + (cell.from > 0)) * c.value_sample + feature, right);
+    if (last >= cell.start) load<N>(at, x);
+    if (width > 0) {
+        const ACC_T scale = 1 / width;
 #pragma unroll
-    for (int e = 0; e < N; ++e)
-        r[e] = width > 0       ? first[e] + sum[e] / width
-               : cell.from > 0 ? first[e] + cell.from * (right[e] - first[e])
-                               : first[e];
+        for (int e = 0; e < N; ++e) r[e] = fma_ieee(fma_ieee(carried, x[e] - first[e], sum[e]), scale, first[e]);
+        return;
+    }
+    if (cell.from > 0) load<N>(row + (cell.start + 1) * c.value_sample + feature, x);  // a point
+#pragma unroll
+    for (int e = 0; e < N; ++e) r[e] = cell.from > 0 ? fma_ieee(cell.from, x[e] - first[e], first[e]) : first[e];
 }
 
 // Hamilton product of quaternions x, y, z, w.
