@@ -4,7 +4,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
-    from . import errors
+    from . import errors, rotations
     from .ops.alignment import align
     from .ops.deltas import DeltaBatch, DeltaTimestamps, delta_timestamps
     from .ops.fusion import fuse_multimodal
@@ -35,6 +35,7 @@ __all__ = [
     "gather_windows",
     "resample_poses",
     "resample_trajectories",
+    "rotations",
     "voxel_grid",
     "voxelize",
     "voxelize_point_cloud",
@@ -52,6 +53,7 @@ _HOME = {
     ".ops.pose_resampling": ("resample_poses",),
     ".ops.records": ("Clock", "Fused", "Stream"),
     ".ops.trajectory": ("resample_trajectories",),
+    ".rotations": ("rotations",),
     ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),
     ".ops.windows": ("WindowBatch", "Windows", "windows"),
 }

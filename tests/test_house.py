@@ -34,11 +34,12 @@ MAY_IMPORT = {
     "loaders": BACKENDS | {"datasets", "ops", "_core"},
     "store": BACKENDS | {"datasets", "ops", "_core"},
     "errors": {"_core"},
-    "": {"ops", "errors", "_core"},
-    "cli": BACKENDS | {"", "errors", "loaders", "store", "datasets", "ops", "_core"},
+    "rotations": {"ops"},
+    "": {"ops", "errors", "rotations", "_core"},
+    "cli": BACKENDS | {"", "errors", "rotations", "loaders", "store", "datasets", "ops", "_core"},
     "__main__": {"cli"},
 }
-ORACLES_MAY_IMPORT = {"numpy", "scipy", "ml_dtypes", "oracles", "math", "fractions", "decimal", "itertools"}
+ORACLES_MAY_IMPORT = {"numpy", "scipy", "ml_dtypes", "oracles", "math", "fractions", "decimal", "itertools", "warnings"}
 HEAVY = {"cupy", "numba", "torch", "jax", "tensorflow", "scipy", "matplotlib", "pandas"}
 
 PYTHON_LINES, CUDA_LINES, FUNCTION_LINES = 320, 260, 60

@@ -53,3 +53,15 @@ def error_in_ulps(got: np.ndarray, exact: np.ndarray, larger: np.ndarray, dtype:
         distance = np.abs(np.where(finite, got - exact, 0.0)) / ulp(larger, dtype)
     same = (got == exact) | (np.isnan(got) & np.isnan(exact))
     return np.where(finite, distance, np.where(same, 0.0, np.inf))
+
+
+# Rotations: what a number may be off, in eps of its type times its size (or 1 if that is less). Chains of sums and
+# products of numbers up to 1, sine, cosine and arc tangent, measured at most at 13; 16-bit types compute in float32 and
+# round once. A matrix that is off a rotation by its own rounding may be read in more than one way, by so many eps more.
+ROTATION_EPS = {"float16": 0.503, "bfloat16": 0.501, "float32": 16.0, "float64": 16.0}
+MATRIX_EPS = 4.0
+
+
+def eps(dtype: np.dtype) -> float:
+    """Distance from 1 to the next number of a type."""
+    return float(np.ldexp(1.0, -DIGITS[np.dtype(dtype).name][0]))

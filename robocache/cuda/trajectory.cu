@@ -11,6 +11,7 @@
 #include "found.cuh"
 #include "blend.cuh"
 #include "convert.cuh"
+#include "berth.cuh"
 #include "narrow.cuh"
 #include "stream.cuh"
 #include "locate.cuh"
