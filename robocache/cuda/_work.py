@@ -22,6 +22,7 @@ FOUND = 24  # bytes of shared memory a target whose index a block holds
 TILE_BYTES = 131072  # results a block should write, to be worth the staging
 TILE_MOST = 4096
 BLOCKS = 264  # to fill the card: 2 on each of 132
+FIND_BYTES = 128  # as many targets a block as if each were that long, where targets are only found
 NARROW = 98304  # most shared memory of a block that brings a row's samples there, for two on a multiprocessor
 CAPACITIES = (1, 4, 16)  # streams a launch can carry; kernel arguments end at 4 KiB
 
@@ -192,13 +193,22 @@ def shares_of(rows: int, longest: int) -> tuple[int, int]:
     return -(-longest // shares), shares
 
 
-def search(job: Job, targets: Any, rows: int, head: tuple[Any, ...]) -> Any:
-    """The struct of one stream for the kernels that check and find only: head is (status, faulty, valid, age)."""
-    status, faulty, valid, age = head
+def staged_of(job: Job, device: int) -> int:
+    """Stamps of its rows that a block which only finds targets brings to shared memory."""
+    return _staged(job, min(STAGED, (shared_memory(device) // 4 - BERTH) // job.times.itemsize))
+
+
+def search(job: Job, targets: Any, rows: int, staged: int, head: tuple[Any, ...]) -> tuple[Any, int, int]:
+    """The struct of one stream for the kernels that check and find only, blocks of them and bytes of shared memory.
+
+    ``head`` is (status, faulty, valid, age, whether to check).
+    """
+    status, faulty, valid, age, checked = head
     time, steps = targets.dtype, targets.shape[1]
-    row = steps if targets.shape[0] > 1 else 0
+    row, tile = steps if targets.shape[0] > 1 else 0, tile_of(rows, steps, FIND_BYTES)
+    tiles = -(-steps // tile)
     source = (0, job.times.data.ptr, address(job.lengths), address(job.offsets), 0)
     work = struct.pack("10Q", status, address(faulty), targets.data.ptr, valid.data.ptr, age.data.ptr, *source)
-    work += _GOAL.pack(row, rows, steps, 1, 0, 1, 0, 0, faulty is not None, 0, 1, 0)
-    work += bytes(_LAYOUT.size) + _stream(job, time, 0, 1, steps)
-    return _launch.argument(work)
+    work += _GOAL.pack(row, rows, steps, 1, staged, 1, 0, 0, checked, 0, 1, rows * tiles)
+    work += bytes(_LAYOUT.size) + _stream(job, time, 0, tile, tiles)
+    return _launch.argument(work), rows * tiles, staged * time.itemsize + BERTH

@@ -3,13 +3,13 @@
 // that make its ends right beyond the last bit, and blocks need not wait for one another. What depends on the stamps
 // alone is worked out once for all features, and for every sample at once: it forgets even faster where it began.
 
-#define BEND_THREADS 128   // features of a block; 64 of float64, whose halo is twice as long
+#define BEND_THREADS 128  // features of a block; 64 of float64, whose halo is twice as long
 #define FORGOTTEN (sizeof(ACC_T) == 4 ? 16 : 32)  // samples after which a factor is what it would be from far away
 
 // Gap after sample j of the row, in the row's unit; 0 at its ends, which part it.
 __device__ __forceinline__ ACC_T unit_gap(const Call& c, i64 b, i64 j) {
     i64 at = b;
-    if (c.offsets) {       // the row of sample j of all: the last that begins at or before it
+    if (c.offsets) {  // the row of sample j of all: the last that begins at or before it
         i64 low = 0, high = c.rows;
         while (low < high) {
             const i64 middle = (low + high) >> 1;
@@ -27,7 +27,7 @@ __device__ __forceinline__ ACC_T unit_gap(const Call& c, i64 b, i64 j) {
     return h > 0 ? (ACC_T)(h / spacing(c, row)) : (ACC_T)0;
 }
 
-struct System {            // of the samples of a block, in shared memory: d = scale * (change of slope) - lean * d before,
+struct System {  // of the samples of a block, in shared memory: d = scale * (change of slope) - lean * d before,
     ACC_T *gaps, *inverse;  // then bend = d - factor * bend after
     ACC_T *scale, *lean, *factor;
     __device__ __forceinline__ System(ACC_T* room, i64 most)
@@ -55,7 +55,7 @@ __device__ void spoil(const Call& c, i64 b, i64 j, i64 feature) {
         while (row < c.rows && c.offsets[row + 1] <= j) ++row;
         if (row >= c.rows || j < c.offsets[row]) return;
     } else if (c.lengths && j >= c.lengths[b]) {
-        return;            // only samples that are there count
+        return;  // only samples that are there count
     }
     c.spoilt[row * c.features + feature] = 1;
     c.spoilt[c.rows * c.features + row] = 1;
@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(BEND_THREADS, 4) curve_bend(const _
     const int count = (int)(min(stop + c.halo, c.samples) - from), head = (int)(start - from);
     const bool busy = feature < c.features;
     const VALUE_T* v = c.values + (c.offsets ? 0 : b * c.value_row) + from * c.value_sample + (busy ? feature : 0);
-#pragma unroll 8
+#pragma unroll 28
     for (int j = 0; j < count; ++j) column[j * stride] = widen<ACC_T>(v[j * c.value_sample]);
     for (int j = threadIdx.x; j <= count; j += stride) {
         const ACC_T h = from + j < 1 ? (ACC_T)0 : unit_gap(c, b, from + j - 1);

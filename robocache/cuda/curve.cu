@@ -146,18 +146,19 @@ template <int KIND> __device__ __forceinline__ void curve(const Call& c, Knot* k
     mark(c, b, first, targets, knots);
 }
 
-#define CURVE(name, KIND)                                                                                \
-    extern "C" __global__ void __launch_bounds__(TILE, 2) curve_##name(const __grid_constant__ Call c) { \
-        extern __shared__ uint4 room[];                                                                  \
-        curve<KIND>(c, (Knot*)room);                                                                     \
+#define CURVE(name, KIND, BLOCKS)                                                                             \
+    extern "C" __global__ void __launch_bounds__(TILE, BLOCKS) curve_##name(const __grid_constant__ Call c) { \
+        extern __shared__ uint4 room[];                                                                       \
+        curve<KIND>(c, (Knot*)room);                                                                          \
     }
-CURVE(cubic, CUBIC)
-CURVE(pchip, PCHIP)
-CURVE(akima, AKIMA)
-CURVE(catmull_rom, CATMULL_ROM)
-CURVE(slerp, SLERP)
-CURVE(angle, ANGLE)
-CURVE(se3, SE3)
+enum { MANY = sizeof(ACC_T) == 4 ? 4 : 2, FEW = sizeof(ACC_T) == 4 ? 3 : 2 };  // blocks there are registers for
+CURVE(cubic, CUBIC, MANY)
+CURVE(pchip, PCHIP, FEW)
+CURVE(akima, AKIMA, FEW)
+CURVE(catmull_rom, CATMULL_ROM, MANY)
+CURVE(slerp, SLERP, FEW)
+CURVE(angle, ANGLE, MANY)
+CURVE(se3, SE3, 2)
 
 template <int N> __device__ __forceinline__ void stream_means(const Call& c, i64 b, i64 first, int targets, Knot* knots,
                                                               const Cell* cells) {
@@ -177,7 +178,7 @@ template <int N> __device__ __forceinline__ void stream_means(const Call& c, i64
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TILE, 2) curve_mean(const __grid_constant__ Call c) {
+extern "C" __global__ void __launch_bounds__(TILE, FEW) curve_mean(const __grid_constant__ Call c) {
     extern __shared__ uint4 room[];
     Knot* knots = (Knot*)room;
     Cell* cells = (Cell*)(knots + c.tile);

@@ -41,6 +41,10 @@ __device__ __forceinline__ double gap(const Call& c, i64 j, i64 to) {
     if (c.clock == DOUBLE) return ((const double*)c.times)[to] - ((const double*)c.times)[j];
     return (double)((const float*)c.times)[to] - (double)((const float*)c.times)[j];
 }
+__device__ __forceinline__ ACC_T short_gap(const Call& c, i64 j) {
+    if (c.clock == NANOSECONDS) return (ACC_T)(((const u64*)c.times)[j + 1] - ((const u64*)c.times)[j]);
+    return (ACC_T)gap(c, j, j + 1);
+}
 // The unit of time of a cubic: the mean spacing of the row, so that float32 keeps its range.
 __device__ __forceinline__ double spacing(const Call& c, const Row& row) {
     return row.count > 1 ? gap(c, row.start, row.start + row.count - 1) / (double)(row.count - 1) : 1.0;
@@ -53,23 +57,23 @@ __device__ __forceinline__ i64 index_at(const Call& c, const char* index, i64 at
 struct Knot {              // of a target between samples i and i + 1
     i64 at, bend;          // of sample i in values, and in bends
     ACC_T u;               // where between them
-    ACC_T w[4];            // pchip, akima: this gap over the two before it and the two after, next ones first. Else weights
+    ACC_T w[4];  // pchip, akima: this gap over the two before it and the two after, next ones first. Else weights
     i32 state, lefts, rights;  // how many of them there are
-    i32 real, late, spoilt;    // late: the second sample is nearer. spoilt: some feature of the row is
+    i32 real, late, spoilt;  // late: the second sample is nearer. spoilt: some feature of the row is
 };
 
 static_assert(sizeof(Knot) == (sizeof(ACC_T) == 4 ? 64 : 80), "KNOT of curve.py");
 
 // Weights of the sample before, of the one of the two that is farther, and of the sample after, on their differences to
 // the nearer one: Hermite's cubic with tangents from neighbour to neighbour.
-__device__ __forceinline__ void weigh_tangents(Knot* k, double u, double left, double right) {
-    const double s = 1 - u, a = u * s * s, b = -u * u * s;  // of the tangents; left, right: gap over the other gap
-    const double l = k->lefts ? left / (left + 1) : 0, r = k->rights ? right / (right + 1) : 0;
-    const double to = k->late ? s * s * (1 + 2 * u) : u * u * (1 + 2 * s);  // of the sample that is farther
-    const double lone = (k->lefts ? 0 : a) + (k->rights ? 0 : b);
-    k->w[0] = (ACC_T)(-a * l);
-    k->w[1] = (ACC_T)(k->late ? to - lone - b * r : to + lone + a * l);
-    k->w[2] = (ACC_T)(b * r);
+__device__ __forceinline__ void weigh_tangents(Knot* k, ACC_T s) {
+    const ACC_T u = k->u, a = u * s * s, b = -u * u * s;  // of the tangents; left, right: gap over the other gap
+    const ACC_T l = k->lefts ? k->w[0] / (k->w[0] + 1) : 0, r = k->rights ? k->w[2] / (k->w[2] + 1) : 0;
+    const ACC_T to = k->late ? s * s * (1 + 2 * u) : u * u * (1 + 2 * s);  // of the sample that is farther
+    const ACC_T lone = (k->lefts ? 0 : a) + (k->rights ? 0 : b);
+    k->w[0] = -a * l;
+    k->w[1] = k->late ? to - lone - b * r : to + lone + a * l;
+    k->w[2] = b * r;
 }
 
 // Everything about a target but its features. A run of equal stamps is an end: nothing is taken from beyond it.
@@ -99,25 +103,41 @@ template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot*
         return;
     }
     const i64 before = i - first, after = row.count - before - 2;  // gaps there are on both sides
-    double left = 0, right = 0;
+    const ACC_T own = (ACC_T)h;
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
+    for (int j = 0; j < (KIND == AKIMA ? 2 : 1); ++j) {
         const double l = j < before && k->lefts == j ? gap(c, stamp - j - 1, stamp - j) : 0.0;
         const double r = j < after && k->rights == j ? gap(c, stamp + j + 1, stamp + j + 2) : 0.0;
-        if (j == 0) left = l > 0 ? h / l : 0, right = r > 0 ? h / r : 0;
-        k->w[j] = l > 0 ? (ACC_T)(h / l) : (ACC_T)0;
-        k->w[2 + j] = r > 0 ? (ACC_T)(h / r) : (ACC_T)0;
+        k->w[j] = l > 0 ? own / (ACC_T)l : (ACC_T)0;
+        k->w[2 + j] = r > 0 ? own / (ACC_T)r : (ACC_T)0;
         k->lefts += l > 0;
         k->rights += r > 0;
     }
-    if (KIND == CATMULL_ROM) weigh_tangents(k, u, left, right);
+    if (KIND == CATMULL_ROM) weigh_tangents(k, (ACC_T)(1 - u));
 }
 
 // ---- elements ----
 template <int N> struct alignas(N * sizeof(VALUE_T) < 16 ? N * sizeof(VALUE_T) : 16) Pack { VALUE_T x[N]; };
 
+// Nothing writes what is read here while the kernel runs, so loads of the next access need not wait for a store.
+__device__ __forceinline__ void read(uint4* to, const void* from) { *to = __ldg((const uint4*)from); }
+__device__ __forceinline__ void read(uint2* to, const void* from) { *to = __ldg((const uint2*)from); }
+__device__ __forceinline__ void read(u32* to, const void* from) { *to = __ldg((const u32*)from); }
+__device__ __forceinline__ void read(u16* to, const void* from) { *to = __ldg((const u16*)from); }
+template <int bytes> struct Raw { typedef uint4 type; };
+template <> struct Raw<8> { typedef uint2 type; };
+template <> struct Raw<4> { typedef u32 type; };
+template <> struct Raw<2> { typedef u16 type; };
+
 template <int N> __device__ __forceinline__ void load(const VALUE_T* from, ACC_T* x) {
-    const Pack<N> pack = *(const Pack<N>*)from;
+    constexpr int size = sizeof(Pack<N>), part = size < 16 ? size : 16;
+    Pack<N> pack;
+#pragma unroll
+    for (int at = 0; at < size; at += part) {
+        typename Raw<part>::type raw;
+        read(&raw, (const char*)from + at);
+        memcpy((char*)&pack + at, &raw, part);
+    }
 #pragma unroll
     for (int e = 0; e < N; ++e) x[e] = widen<ACC_T>(pack.x[e]);
 }

@@ -29,20 +29,19 @@ def find(job: Job, targets: Any, rows: int, check: str) -> Found:
     weight = cupy.empty((rows, steps), np.float64) if job.method == LINEAR else None
     real, age = cupy.empty((rows, steps), np.bool_), cupy.empty((rows, steps), time)
     if index.size:
-        faulty = cupy.zeros(rows, np.uint8) if check != "none" and total else None
+        device, macros, checked = _launch.device_id(targets), _work.macros(time), check != "none"
+        staged = _work.staged_of(job, device)
+        faulty = cupy.zeros(rows, np.uint8) if checked and total > staged else None
         _launch.hold(index, weight, real, age, faulty)
-        work = _work.search(job, targets, rows, (_launch.begin(), faulty, real, age))
-        device, macros = _launch.device_id(targets), _work.macros(time)
+        head = (_launch.begin(), faulty, real, age, checked)
+        work, blocks, room = _work.search(job, targets, rows, staged, head)
         if faulty is not None:
             share, shares = _work.shares_of(rows, total)
             kernel = function(device, "trajectory", "trajectory_check_rows", macros)
             kernel((_launch.blocks(rows * shares, 1),), (_work.TILE,), (work, share, shares))
         kernel = function(device, "trajectory", "trajectory_find", macros)
-        kernel(
-            (_launch.blocks(index.size, _work.TILE),),
-            (_work.TILE,),
-            (work, index.data.ptr, _work.address(weight), index.itemsize),
-        )
+        arguments = (work, index.data.ptr, _work.address(weight), index.itemsize)
+        kernel(_work.grid_of(blocks), (_work.TILE,), arguments, shared_mem=room)
         if check == "strict" or job.outside == REFUSE:
             _launch.finish()  # synchronizes
     return Found(index, weight, real, age, False)

@@ -79,7 +79,8 @@ __device__ __forceinline__ void through(const Call& c, const Knot& k, i64 b, i64
 #pragma unroll
         for (int e = 0; e < N; ++e) {
             const ACC_T near = k.late ? v[3][e] : v[2][e], other = k.late ? v[2][e] : v[3][e];
-            r[e] = fma_ieee(k.w[1], other - near, fma_ieee(k.w[0], v[1][e] - near, fma_ieee(k.w[2], v[4][e] - near, near)));
+            r[e] = fma_ieee(k.w[1], other - near,
+                            fma_ieee(k.w[0], v[1][e] - near, fma_ieee(k.w[2], v[4][e] - near, near)));
         }
     } else if constexpr (KIND == CUBIC) {
         ACC_T bend[2][N];

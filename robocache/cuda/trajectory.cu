@@ -160,20 +160,32 @@ extern "C" __global__ void trajectory_check_rows(const __grid_constant__ Work go
     }
 }
 
+#if STREAMS == 1
 // For a plan: index (of 4 or 8 bytes), weight, validity and age of every target of one stream.
-extern "C" __global__ void __launch_bounds__(256, 4)
+extern "C" __global__ void __launch_bounds__(TILE, 4)
     trajectory_find(const __grid_constant__ Work goal, char* index, double* weight, const i64 bytes) {
-    const Stream& s = goal.stream[0];
-    const i64 total = goal.rows * goal.steps;
-    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < total; i += gridDim.x * (i64)blockDim.x) {
-        const i64 b = i / goal.steps;
-        const Row row = find_row(s, goal.source[0], b, goal.status);
-        const bool bad = goal.faulty && goal.faulty[b];
-        if (bad) report(goal.status, UNSORTED);
-        const TIME_T target = goal.times[b * goal.row + (i - b * goal.steps)];
-        const Hit hit =
-            locate<i64>(s, goal.source[0].times + row.time, bad ? 0 : row.count, target, false, goal.status);
-        const i64 at = hit.index < 0 ? -1 : hit.index + row.value;
+    extern __shared__ uint4 room[];  // stamps
+    const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
+    if (block >= goal.blocks) return;
+    Part part(goal, block);
+    const TIME_T* t = part.times(goal);
+    TIME_T* stamps = (TIME_T*)berth(room, t);
+    const bool staged = part.row.count <= goal.staged;
+    bool bad = !part.row.sound;
+    if (staged) {
+        bring((char*)stamps, (const char*)t, part.row.count * sizeof(TIME_T));
+        arrived();
+        if (goal.checked) bad = __syncthreads_or(bad || out_of_order(stamps, part.row.count, goal.status));
+    } else if (goal.faulty) {
+        bad |= goal.faulty[part.b] != 0;
+    }
+    if (bad) part.leave(goal.status);
+    for (int k = threadIdx.x; k < part.targets; k += blockDim.x) {
+        const i64 i = part.b * goal.steps + part.first + k;
+        const TIME_T target = goal.times[part.b * goal.row + part.first + k];
+        const Hit hit = staged ? locate<i32>(goal.stream[0], stamps, (i32)part.row.count, target, false, goal.status)
+                               : locate<i64>(goal.stream[0], t, part.row.count, target, false, goal.status);
+        const i64 at = hit.index < 0 ? -1 : hit.index + part.row.value;
         if (bytes == 4) ((i32*)index)[i] = (i32)at;
         else ((i64*)index)[i] = at;
         if (weight) weight[i] = hit.weight;
@@ -182,7 +194,6 @@ extern "C" __global__ void __launch_bounds__(256, 4)
     }
 }
 
-#if STREAMS == 1
 // Halfway between two targets, rounded the same way for both; away from a lone one as far as the other side.
 __device__ __forceinline__ i64 halfway(i64 early, i64 late) { return early + (i64)(((u64)late - (u64)early) / 2); }
 __device__ __forceinline__ double halfway(double early, double late) { return early + (late - early) / 2; }

@@ -89,40 +89,47 @@ struct Cell {
     ACC_T from, to;
 };  // samples before its edges, and where the edges lie behind those
 
-// Mean of the line through the samples over a cell: a sum of samples by what they have of it, as differences from the
-// first one so that float32 does not lose them.
+// Mean of the line through the samples over a cell: trapezoids, as differences from the first sample so that float32
+// does not lose them. A few samples are on their way at once.
+#define SAMPLES (sizeof(VALUE_T) == 2 ? 2 : 4)
 template <int N> __device__ __forceinline__ void mean(const Call& c, const Cell& cell, const VALUE_T* row, i64 stamp,
                                                       i64 feature, ACC_T* r) {
-    ACC_T first[N], x[N], sum[N];
+    ACC_T first[N], left[N], right[SAMPLES][N], sum[N], width = 0;
     const VALUE_T* at = row + cell.start * c.value_sample + feature;
     load<N>(at, first);
 #pragma unroll
-    for (int e = 0; e < N; ++e) sum[e] = 0;
+    for (int e = 0; e < N; ++e) left[e] = 0, sum[e] = 0;
     const i64 last = cell.to > 0 ? cell.stop : cell.stop - 1;  // the gap that the cell ends in
-    ACC_T width = 0, carried = 0;  // what the gap before a sample has left for it
-    for (i64 j = cell.start; j <= last; ++j) {
-        const ACC_T from = j == cell.start ? cell.from : (ACC_T)0, to = j == cell.stop ? cell.to : (ACC_T)1;
-        const ACC_T part = (to - from) * (ACC_T)gap(c, stamp + j, stamp + j + 1), middle = (ACC_T)0.5 * (from + to);
-        const ACC_T given = carried + part * (1 - middle);
-        if (j > cell.start) {
-            load<N>(at, x);
+    for (i64 j = cell.start; j <= last; j += SAMPLES) {
+        ACC_T part[SAMPLES], middle[SAMPLES];
 #pragma unroll
-            for (int e = 0; e < N; ++e) sum[e] = fma_ieee(given, x[e] - first[e], sum[e]);
+        for (int s = 0; s < SAMPLES; ++s) load<N>(at + (min(j + s, last) + 1 - cell.start) * c.value_sample, right[s]);
+#pragma unroll
+        for (int s = 0; s < SAMPLES; ++s) {
+            const i64 g = min(j + s, last);
+            const ACC_T from = g == cell.start ? cell.from : (ACC_T)0, to = g == cell.stop ? cell.to : (ACC_T)1;
+            part[s] = j + s <= last ? (to - from) * short_gap(c, stamp + g) : (ACC_T)0;
+            middle[s] = (ACC_T)0.5 * (from + to);
+            width += part[s];
         }
-        carried = part * middle;
-        width += part;
-        at += c.value_sample;
-    }
-    if (last >= cell.start) load<N>(at, x);
-    if (width > 0) {
-        const ACC_T scale = 1 / width;
 #pragma unroll
-        for (int e = 0; e < N; ++e) r[e] = fma_ieee(fma_ieee(carried, x[e] - first[e], sum[e]), scale, first[e]);
-        return;
-    }
-    if (cell.from > 0) load<N>(row + (cell.start + 1) * c.value_sample + feature, x);  // a point
+        for (int s = 0; s < SAMPLES; ++s) {
+            if (!(part[s] > 0)) continue;
 #pragma unroll
-    for (int e = 0; e < N; ++e) r[e] = cell.from > 0 ? fma_ieee(cell.from, x[e] - first[e], first[e]) : first[e];
+            for (int e = 0; e < N; ++e) {
+                const ACC_T next = right[s][e] - first[e];
+                sum[e] = fma_ieee(part[s], fma_ieee(middle[s], next - left[e], left[e]), sum[e]);
+                left[e] = next;
+            }
+        }
+    }
+    const ACC_T scale = 1 / width;
+    if (!(width > 0) && cell.from > 0) load<N>(at + c.value_sample, left);  // a point
+#pragma unroll
+    for (int e = 0; e < N; ++e) {
+        if (width > 0) r[e] = fma_ieee(sum[e], scale, first[e]);
+        else r[e] = cell.from > 0 ? fma_ieee(cell.from, left[e] - first[e], first[e]) : first[e];
+    }
 }
 
 // Hamilton product of quaternions x, y, z, w.
