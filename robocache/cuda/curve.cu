@@ -154,7 +154,7 @@ template <int KIND> __device__ __forceinline__ void curve(const Call& c, Knot* k
 enum { MANY = sizeof(ACC_T) == 4 ? 4 : 2, FEW = sizeof(ACC_T) == 4 ? 3 : 2 };  // blocks there are registers for
 CURVE(cubic, CUBIC, MANY)
 CURVE(pchip, PCHIP, FEW)
-CURVE(akima, AKIMA, FEW)
+CURVE(akima, AKIMA, 2)
 CURVE(catmull_rom, CATMULL_ROM, MANY)
 CURVE(slerp, SLERP, FEW)
 CURVE(angle, ANGLE, MANY)
