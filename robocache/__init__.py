@@ -12,6 +12,8 @@ if typing.TYPE_CHECKING:
     from .ops.plan import Plan
     from .ops.pose_resampling import resample_poses
     from .ops.records import Clock, Fused, Stream
+    from .ops.scaling import denormalize, normalize
+    from .ops.stats import RunningStats
     from .ops.trajectory import resample_trajectories
     from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
     from .ops.windows import WindowBatch, Windows, windows
@@ -24,15 +26,18 @@ __all__ = [
     "DeltaTimestamps",
     "Fused",
     "Plan",
+    "RunningStats",
     "Stream",
     "Voxels",
     "WindowBatch",
     "Windows",
     "align",
     "delta_timestamps",
+    "denormalize",
     "errors",
     "fuse_multimodal",
     "gather_windows",
+    "normalize",
     "resample_poses",
     "resample_trajectories",
     "rotations",
@@ -52,6 +57,8 @@ _HOME = {
     ".ops.plan": ("Plan",),
     ".ops.pose_resampling": ("resample_poses",),
     ".ops.records": ("Clock", "Fused", "Stream"),
+    ".ops.scaling": ("denormalize", "normalize"),
+    ".ops.stats": ("RunningStats",),
     ".ops.trajectory": ("resample_trajectories",),
     ".rotations": ("rotations",),
     ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robocache._core import tally
+
 CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
 
 
@@ -18,6 +20,7 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("ACCESS", "extremes.py", "extremes.cuh", "ACCESS"),
         ("THREADS", "_points.py", "dense.cuh", "DENSE_THREADS"),
         ("SLOTS", "_scan.py", "dense.cuh", "SLOTS"),
+        ("SLOTS", "stats.py", "tally.cuh", "SLOTS"),
         ("TILE", "_work.py", "found.cuh", "TILE"),
         ("FOUND", "_work.py", "found.cuh", "FOUND_BYTES"),
         ("MOST", "group.py", "find.cuh", "MOST"),
@@ -58,3 +61,13 @@ def test_a_state_has_room():
     slot = int(re.search(r"^SLOT, SLOTS = (\d+)", (CUDA / "_scratch.py").read_text("utf-8"), re.MULTILINE)[1])
     assert words == 18
     assert 4 * words <= slot
+
+
+@pytest.mark.parametrize("form", [tally.NARROW, tally.WIDE], ids=["narrow", "wide"])
+def test_the_digits_of_statistics(form):
+    """tally.cuh has them under #if WIDE … #else, which Python and the CPU share."""
+    wide, narrow = (CUDA / "tally.cuh").read_text("utf-8").split("#if WIDE", 1)[1].split("#else", 1)
+    text = wide if form is tally.WIDE else narrow
+    found = {name: int(number) for name, number in re.findall(r"#define (\w+) (\d+)", text)}
+    assert (found["BINADES"], found["SUM_DIGITS"]) == (form.binades, form.sum_digits)
+    assert (found["SQUARE_DIGITS"], found["LOWEST"]) == (form.square_digits, form.least - form.origin)

@@ -42,6 +42,13 @@ def accumulator(dtype: np.dtype) -> np.dtype:
     return float64 if dtype == float64 else float32
 
 
+def scaled(dtype: np.dtype) -> np.dtype:
+    """Type of normalised values: floats stay what they are, integers become the float that holds them (or nearly)."""
+    if dtype in FLOATING:
+        return dtype
+    return float32 if dtype.itemsize <= 2 else float64
+
+
 def promote(a: np.dtype, b: np.dtype) -> np.dtype:
     """NumPy's common type; float32 or float64 where it has none because bfloat16 is involved."""
     try:
