@@ -178,8 +178,7 @@ class Plan:
                 again = twin(call.backend, "plan").apply(job, self._found, valid)
             else:
                 job = Job(array, *self._stamps, flat, jobs.LINEAR, policy, fill, 0, jobs.NO_LIMIT, jobs.NO_LIMIT)
-                twin(call.backend, "curve").apply(job, self._curve, self._found, self._edges, valid)
-                again = None
+                again = twin(call.backend, "curve").apply(job, self._curve, self._found, self._edges, valid)
             if key is not None and again is not None and _replay.same_memory([(array, samples)]):
                 if len(self._known) >= _replay.CAPACITY:
                     self._known.clear()

@@ -35,7 +35,8 @@ def resample_trajectories(
     Parameters
     ----------
     values : array, shape (time, \\*feature), (batch, time, \\*feature) or packed (samples, \\*feature)
-        Samples: float16, bfloat16, float32 or float64; integers and booleans with every method but ``"linear"``.
+        Samples: float16, bfloat16, float32 or float64; with ``"nearest"``, ``"previous"`` and ``"next"`` also integers
+        and booleans.
         NumPy, CuPy, torch, JAX or any DLPack array. Any strides; a copy is made only where the features of a sample
         are not contiguous.
     source_times : array, shape (time,), (batch, time) or packed (samples,)
@@ -44,19 +45,28 @@ def resample_trajectories(
         lengths have a batch axis.
     target_times : array, shape (target,) or (batch, target)
         Where to sample, in the type and unit of ``source_times``; any order. NaN or NaT gives an invalid result.
-    method : {"linear", "nearest", "previous", "next"}
-        ``previous`` is the zero-order hold. A tie of ``nearest`` goes to the earlier sample.
+    method : str
+        ``"linear"``; ``"nearest"`` (a tie goes to the earlier sample), ``"previous"`` (the zero-order hold), ``"next"``;
+        the curves ``"cubic"`` (natural spline), ``"pchip"``, ``"akima"`` and ``"catmull_rom"``; ``"slerp"`` for
+        quaternions, of which the last axis of ``values`` holds four numbers each; ``"angle"``, the shorter way round a
+        period; ``"mean"``, over the time nearer to the target than to its neighbours, which keeps fast signals from
+        folding into slow ones.
+    period : float or (low, high), optional
+        Of ``"angle"``: results lie from ``-period / 2`` up to ``period / 2``, or from low up to high. Default: 2 pi.
+    quat_order : {"xyzw", "wxyz"}
+        Of ``"slerp"``: where the scalar is. It makes no difference to the result.
     lengths : array of int64 or int32, shape (batch,), optional
         Samples that count in each padded row.
     offsets : array of int64 or int32, shape (batch + 1,), optional
         Where each row of packed ``values`` and ``source_times`` begins.
     outside : {"hold", "nan", "extrapolate", "raise"} or number
-        What a target before the first or after the last sample gets: the end sample, NaN, the line through the two
-        end samples (with ``"linear"``; else as hold), an error, or that number. It is invalid in every case.
+        What a target before the first or after the last sample gets: the end sample, NaN, the line or curve through
+        the end samples (with nearest, previous, next and mean as hold), an error, or that number. It is invalid in every
+        case.
     max_gap : int, float or timedelta64, optional
         A target between two samples further apart than this is invalid. Unit of the stamps.
     tolerance : int, float or timedelta64, optional
-        A target whose sample used (the nearer one for ``"linear"``) is further away than this is invalid.
+        A target whose sample used (the nearer one where several are) is further away than this is invalid.
     return_valid, return_age : bool
         Also return the validity mask and the age.
     check : {"auto", "strict", "none"}
@@ -73,7 +83,7 @@ def resample_trajectories(
         True where the value is real: inside the row's range, within ``max_gap`` and ``tolerance``, and free of NaN.
         (LeRobot's ``_is_pad`` is the inverse.)
     age : array, shape of ``valid``
-        Target minus the stamp of the sample used (of the earlier one for ``"linear"``), in the type of the stamps,
+        Target minus the stamp of the sample used (of the earlier one where several are), in the type of the stamps,
         timedelta64 for datetime64; NaT (the smallest int64) or NaN where no sample was used.
 
     Raises
@@ -105,9 +115,20 @@ def resample_trajectories(
     the larger of the two samples (0.501 for 16-bit types). Subnormals are kept. Both backends agree to 1 ulp;
     ``nearest``, ``previous``, ``next``, ``valid`` and ``age`` agree bit for bit; repeated runs are equal.
 
+    Curves part at equal stamps, and at the ends of a row: each part is a curve of its own, one of two samples a line.
+    ``cubic`` has no second derivative at its ends; NaN or infinity in a feature of a row makes that feature NaN
+    throughout. ``pchip`` (Fritsch and Butland's slopes, as in SciPy) keeps what rises rising, ``akima`` takes Akima's
+    slopes with the mean of two where all four agree, and ``catmull_rom`` a tangent from neighbour to neighbour; in these
+    NaN reaches as far as the slopes do. ``slerp`` takes the shorter way whatever the signs, and gives unit quaternions;
+    one of length zero or not finite makes its targets NaN. ``mean`` is that of the line through the samples from halfway
+    to the target before to halfway to the one after (rounded to nanoseconds; at the ends as far to both sides, and never
+    beyond the row), so it is defined where no sample lies in between, too; targets must rise, others are invalid. The
+    accuracy of all these is 16 units in the last place of the largest sample they are made of, ``slerp`` of 1, ``mean``
+    of all samples of its cell. Both backends agree to that.
+
     Runs on the caller's current stream, never waits for the GPU but where said above, and can be captured in a CUDA
     graph after one call with the same types; keep the result as long as the graph. One launch; two where a row holds
-    more than 4096 stamps to check.
+    more than 4096 stamps to check, and for curves, with a third for ``cubic`` and two more for ``mean``.
 
     Examples
     --------
