@@ -46,11 +46,11 @@ def resample_trajectories(
     target_times : array, shape (target,) or (batch, target)
         Where to sample, in the type and unit of ``source_times``; any order. NaN or NaT gives an invalid result.
     method : str
-        ``"linear"``; ``"nearest"`` (a tie goes to the earlier sample), ``"previous"`` (the zero-order hold), ``"next"``;
-        the curves ``"cubic"`` (natural spline), ``"pchip"``, ``"akima"`` and ``"catmull_rom"``; ``"slerp"`` for
-        quaternions, of which the last axis of ``values`` holds four numbers each; ``"angle"``, the shorter way round a
-        period; ``"mean"``, over the time nearer to the target than to its neighbours, which keeps fast signals from
-        folding into slow ones.
+        ``"linear"``; ``"nearest"`` (a tie goes to the earlier sample), ``"previous"`` (the zero-order hold),
+        ``"next"``; the curves ``"cubic"`` (natural spline), ``"pchip"``, ``"akima"``, ``"catmull_rom"``; ``"slerp"``
+        for quaternions, of which the last axis of ``values`` holds four numbers each; ``"angle"``, the shorter way
+        round a period; ``"mean"``, over the time nearer to the target than to its neighbours, which keeps fast signals
+        from folding into slow ones.
     period : float or (low, high), optional
         Of ``"angle"``: results lie from ``-period / 2`` up to ``period / 2``, or from low up to high. Default: 2 pi.
     quat_order : {"xyzw", "wxyz"}
@@ -61,8 +61,8 @@ def resample_trajectories(
         Where each row of packed ``values`` and ``source_times`` begins.
     outside : {"hold", "nan", "extrapolate", "raise"} or number
         What a target before the first or after the last sample gets: the end sample, NaN, the line or curve through
-        the end samples (with nearest, previous, next and mean as hold), an error, or that number. It is invalid in every
-        case.
+        the end samples (with nearest, previous, next and mean as hold), an error, or that number. It is invalid in
+        every case.
     max_gap : int, float or timedelta64, optional
         A target between two samples further apart than this is invalid. Unit of the stamps.
     tolerance : int, float or timedelta64, optional
@@ -118,13 +118,13 @@ def resample_trajectories(
     Curves part at equal stamps, and at the ends of a row: each part is a curve of its own, one of two samples a line.
     ``cubic`` has no second derivative at its ends; NaN or infinity in a feature of a row makes that feature NaN
     throughout. ``pchip`` (Fritsch and Butland's slopes, as in SciPy) keeps what rises rising, ``akima`` takes Akima's
-    slopes with the mean of two where all four agree, and ``catmull_rom`` a tangent from neighbour to neighbour; in these
-    NaN reaches as far as the slopes do. ``slerp`` takes the shorter way whatever the signs, and gives unit quaternions;
-    one of length zero or not finite makes its targets NaN. ``mean`` is that of the line through the samples from halfway
-    to the target before to halfway to the one after (rounded to nanoseconds; at the ends as far to both sides, and never
-    beyond the row), so it is defined where no sample lies in between, too; targets must rise, others are invalid. The
-    accuracy of all these is 16 units in the last place of the largest sample they are made of, ``slerp`` of 1, ``mean``
-    of all samples of its cell. Both backends agree to that.
+    slopes, with the mean of two where all four agree, and ``catmull_rom`` a tangent from neighbour to neighbour; in
+    these NaN reaches as far as the slopes do. ``slerp`` takes the shorter way whatever the signs, and gives unit
+    quaternions; one of length zero or not finite makes its targets NaN. ``mean`` is that of the line through the
+    samples from halfway to the target before to halfway to the one after (rounded to nanoseconds; at the ends as far to
+    both sides, and never beyond the row), so it is defined where no sample lies in between, too; targets must rise,
+    others are invalid. All these are right to 16 units in the last place of the largest sample they are made of,
+    ``slerp`` of 1, ``mean`` of all samples of its cell, ``cubic`` of its row. Both backends agree to that.
 
     Runs on the caller's current stream, never waits for the GPU but where said above, and can be captured in a CUDA
     graph after one call with the same types; keep the result as long as the graph. One launch; two where a row holds
