@@ -178,7 +178,7 @@ template <int N> __device__ __forceinline__ void stream_means(const Call& c, i64
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TILE, FEW) curve_mean(const __grid_constant__ Call c) {
+extern "C" __global__ void __launch_bounds__(TILE, 2) curve_mean(const __grid_constant__ Call c) {
     extern __shared__ uint4 room[];
     Knot* knots = (Knot*)room;
     Cell* cells = (Cell*)(knots + c.tile);
@@ -189,7 +189,8 @@ extern "C" __global__ void __launch_bounds__(TILE, FEW) curve_mean(const __grid_
         const i64 at = b * c.found_row + first + i, low = b * c.edge_row + first + i, high = low + c.steps;
         const i64 start = index_at(c, c.edge_index, low), stop = index_at(c, c.edge_index, high);
         const bool none = index_at(c, c.index, at) < 0 || start < 0 || stop < 0;
-        cells[i] = {start, stop, (ACC_T)c.edge_weight[low], (ACC_T)c.edge_weight[high]};
+        const i64 stamp = c.offsets ? 0 : b * c.time_row;
+        if (!none) cells[i] = Cell(c, stamp, start, stop, c.edge_weight[low], c.edge_weight[high]);
         knots[i].state = none ? FILLED : BLEND;
         knots[i].real = c.real[at] && !none;
     }

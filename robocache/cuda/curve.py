@@ -18,7 +18,7 @@ TILE = 256  # most targets of a block: of curve.cuh
 TILE_BYTES = 32768  # results a block should write
 FILL_THE_CARD = 528  # blocks: 4 on each of 132 multiprocessors
 KNOT = {4: 64, 8: 80}  # bytes of struct Knot, by those of what is computed with
-CELL = {4: 24, 8: 32}
+CELL = {4: 40, 8: 56}
 BEND = {4: (128, 64, 24), 8: (64, 64, 56)}  # threads of a block of bend.cuh; samples it solves, and beside them
 
 _CALL = struct.Struct("13Q3q4q3q6qQ2dq4q")

@@ -84,19 +84,43 @@ __device__ __forceinline__ ACC_T angle(const Call& c, ACC_T a, ACC_T b, ACC_T u)
     return in_range(c, u < (ACC_T)0.5 ? fma_ieee(u, d, a) : fma_ieee(u - 1, d, b));
 }
 
+// Between two samples, from the nearer one on.
+__device__ __forceinline__ ACC_T line(ACC_T a, ACC_T b, ACC_T u) {
+    return u < (ACC_T)0.5 ? fma_ieee(u, b - a, a) : fma_ieee(u - 1, b - a, b);
+}
+
 struct Cell {
-    i64 start, stop;
-    ACC_T from, to;
-};  // samples before its edges, and where the edges lie behind those
+    i64 start, stop;       // samples before its edges,
+    ACC_T from, to,
+        share;  // where the edges lie behind those, and what a unit of time is of the whole; 0: it is a point
+    ACC_T head, tail;      // what the parts of the first and the last gap are of the whole
+    __device__ __forceinline__ Cell(const Call& c, i64 stamp, i64 first, i64 last, double low, double high)
+        : start(first), stop(last), from((ACC_T)low), to((ACC_T)high), share(0), head(0), tail(0) {
+        while (first < last && low == 0 && !(gap(c, stamp + first, stamp + first + 1) > 0)) ++first;  // equal stamps
+        const double h = low > 0 || first < last || high > 0 ? gap(c, stamp + first, stamp + first + 1) : 0;
+        const double t = high > 0 ? gap(c, stamp + last, stamp + last + 1) : 0;
+        const double begin = first == last ? (high - low) * h : (1 - low) * h, end = first == last ? 0 : high * t;
+        const double width = begin + end + (first + 1 < last ? gap(c, stamp + first + 1, stamp + last) : 0);
+        if (!(width > 0)) return;
+        start = first;
+        share = (ACC_T)(1 / width), head = (ACC_T)(begin / width), tail = (ACC_T)(end / width);
+    }
+};
 
 // Mean of the line through the samples over a cell: trapezoids, as differences from the first sample so that float32
 // does not lose them. A few samples are on their way at once.
 #define SAMPLES (sizeof(VALUE_T) == 2 ? 2 : 4)
 template <int N> __device__ __forceinline__ void mean(const Call& c, const Cell& cell, const VALUE_T* row, i64 stamp,
                                                       i64 feature, ACC_T* r) {
-    ACC_T first[N], left[N], right[SAMPLES][N], sum[N], width = 0;
+    ACC_T first[N], left[N], right[SAMPLES][N], sum[N];
     const VALUE_T* at = row + cell.start * c.value_sample + feature;
     load<N>(at, first);
+    if (cell.share == 0) {
+        if (cell.from > 0) load<N>(at + c.value_sample, left);
+#pragma unroll
+        for (int e = 0; e < N; ++e) r[e] = cell.from > 0 ? line(first[e], left[e], cell.from) : first[e];
+        return;
+    }
 #pragma unroll
     for (int e = 0; e < N; ++e) left[e] = 0, sum[e] = 0;
     const i64 last = cell.to > 0 ? cell.stop : cell.stop - 1;  // the gap that the cell ends in
@@ -108,28 +132,24 @@ template <int N> __device__ __forceinline__ void mean(const Call& c, const Cell&
         for (int s = 0; s < SAMPLES; ++s) {
             const i64 g = min(j + s, last);
             const ACC_T from = g == cell.start ? cell.from : (ACC_T)0, to = g == cell.stop ? cell.to : (ACC_T)1;
-            part[s] = j + s <= last ? (to - from) * short_gap(c, stamp + g) : (ACC_T)0;
+            const ACC_T whole = g == cell.start  ? cell.head
+                                : g == cell.stop ? cell.tail
+                                                 : short_gap(c, stamp + g) * cell.share;
+            part[s] = j + s <= last ? whole : (ACC_T)0;
             middle[s] = (ACC_T)0.5 * (from + to);
-            width += part[s];
         }
 #pragma unroll
         for (int s = 0; s < SAMPLES; ++s) {
-            if (!(part[s] > 0)) continue;
 #pragma unroll
             for (int e = 0; e < N; ++e) {
-                const ACC_T next = right[s][e] - first[e];
-                sum[e] = fma_ieee(part[s], fma_ieee(middle[s], next - left[e], left[e]), sum[e]);
+                const ACC_T next = right[s][e] - first[e];  // between equal stamps it counts for nothing, NaN or not
+                if (part[s] > 0) sum[e] = fma_ieee(part[s], fma_ieee(middle[s], next - left[e], left[e]), sum[e]);
                 left[e] = next;
             }
         }
     }
-    const ACC_T scale = 1 / width;
-    if (!(width > 0) && cell.from > 0) load<N>(at + c.value_sample, left);  // a point
 #pragma unroll
-    for (int e = 0; e < N; ++e) {
-        if (width > 0) r[e] = fma_ieee(sum[e], scale, first[e]);
-        else r[e] = cell.from > 0 ? fma_ieee(cell.from, left[e] - first[e], first[e]) : first[e];
-    }
+    for (int e = 0; e < N; ++e) r[e] = first[e] + sum[e];
 }
 
 // Hamilton product of quaternions x, y, z, w.
