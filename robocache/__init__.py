@@ -6,6 +6,15 @@ import typing
 if typing.TYPE_CHECKING:
     from . import errors, rotations
     from .ops.alignment import align
+    from .ops.clocks import (
+        CleanTimes,
+        ClockFit,
+        ClockOffset,
+        TimesReport,
+        estimate_offset,
+        fit_clock,
+        sanitize_times,
+    )
     from .ops.deltas import DeltaBatch, DeltaTimestamps, delta_timestamps
     from .ops.fusion import fuse_multimodal
     from .ops.gather import gather_windows
@@ -21,13 +30,17 @@ if typing.TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "CleanTimes",
     "Clock",
+    "ClockFit",
+    "ClockOffset",
     "DeltaBatch",
     "DeltaTimestamps",
     "Fused",
     "Plan",
     "RunningStats",
     "Stream",
+    "TimesReport",
     "Voxels",
     "WindowBatch",
     "Windows",
@@ -35,12 +48,15 @@ __all__ = [
     "delta_timestamps",
     "denormalize",
     "errors",
+    "estimate_offset",
+    "fit_clock",
     "fuse_multimodal",
     "gather_windows",
     "normalize",
     "resample_poses",
     "resample_trajectories",
     "rotations",
+    "sanitize_times",
     "voxel_grid",
     "voxelize",
     "voxelize_point_cloud",
@@ -51,6 +67,15 @@ __all__ = [
 _HOME = {
     ".errors": ("errors",),
     ".ops.alignment": ("align",),
+    ".ops.clocks": (
+        "CleanTimes",
+        "ClockFit",
+        "ClockOffset",
+        "TimesReport",
+        "estimate_offset",
+        "fit_clock",
+        "sanitize_times",
+    ),
     ".ops.deltas": ("DeltaBatch", "DeltaTimestamps", "delta_timestamps"),
     ".ops.fusion": ("fuse_multimodal",),
     ".ops.gather": ("gather_windows",),

@@ -9,8 +9,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from oracles import trajectory
 from scipy.interpolate import Akima1DInterpolator, CubicHermiteSpline, CubicSpline, PchipInterpolator
+
+from oracles import trajectory
 
 REACH = {"pchip": (1, 2), "akima": (2, 3), "catmull_rom": (1, 2)}  # samples before and after the first of a bracket
 
