@@ -67,6 +67,8 @@ MATRIX_EPS = 4.0
 def eps(dtype: np.dtype) -> float:
     """Distance from 1 to the next number of a type."""
     return float(np.ldexp(1.0, -DIGITS[np.dtype(dtype).name][0]))
+
+
 # Curves: units of the arithmetic's precision (2**-23, 2**-52) in the largest number that goes into a value, besides
 # the one rounding of 16-bit results. The slerp of float64 takes the chord for the arc under 1e-4 rad.
 CURVES = {"cubic": 99, "pchip": 99, "akima": 99, "catmull_rom": 99, "slerp": 99, "angle": 99, "mean": 99}

@@ -26,7 +26,7 @@ def _unit(a, b, c, d):
     """A quaternion of length 1: NaN for one without a direction."""
     square = a * a + b * b + c * c + d * d
     if not SMALL < square < LARGE:  # a square may have left the range, or there is nothing to divide by
-        most = max(max(abs(a), abs(b)), max(abs(c), abs(d)))
+        most = max(abs(a), abs(b), abs(c), abs(d))
         a, b, c, d = a / most, b / most, c / most, d / most
         square = a * a + b * b + c * c + d * d
     one = type(a)(1) / math.sqrt(square)

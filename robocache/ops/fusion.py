@@ -135,10 +135,7 @@ def fuse_multimodal(
         jobs = [part.job for part in parts]
         valid = call.empty((*flat, len(names)), dtypes.boolean)
         age = call.empty((*flat, len(names)), time)
-        if len(jobs) == len(names) and not any(part.curve for part in parts):
-            coarse, again = twin(call.backend, "trajectory").align(jobs, goals, valid, age, check)
-        else:
-            coarse, again = _curves.run_parts(call, parts, goals, valid, age, check), None
+        coarse, again = _run(call, parts, goals, valid, age, check)
 
         # Restore shape.
         valid, age = valid.reshape(*lead, len(names)), age.reshape(*lead, len(names))
@@ -154,6 +151,14 @@ def fuse_multimodal(
     if coarse:
         warnings.warn(_replay.COARSE, DataWarning, stacklevel=2)
     return fused
+
+
+def _run(call: Any, parts: list[Part], goals: Any, valid: Any, age: Any, check: str) -> tuple[bool, Any]:
+    """Whether float32 stamps are too coarse, and how to run all streams again if they are of two-sample methods."""
+    if len(parts) > valid.shape[2] or any(part.curve for part in parts):
+        return _curves.run_parts(call, parts, goals, valid, age, check), None
+    aligned = twin(call.backend, "trajectory").align([part.job for part in parts], goals, valid, age, check)
+    return aligned.coarse, aligned.replay
 
 
 def _told(clock: Clock, *others: Any) -> tuple[Any, ...]:

@@ -130,7 +130,7 @@ class Clock:
     --------
     >>> import numpy as np, robocache as rc
     >>> rc.Clock(30, 0, 100_000_000).times()
-    array([       0, 33333333, 66666667, 100000000])
+    array([        0,  33333333,  66666667, 100000000])
     """
 
     rate: float

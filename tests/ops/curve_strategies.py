@@ -1,4 +1,4 @@
-"""Hypothesis strategies for curves: stamps whose differences no float rounds, so that SciPy sees what the kernels see."""
+"""Hypothesis strategies for curves: stamps whose differences no float rounds, so SciPy sees what the kernels see."""
 
 from typing import Any
 

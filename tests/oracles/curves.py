@@ -221,9 +221,7 @@ def _fill(
         row.scale[j, four] = 1 + abs(w)
 
 
-def resample(
-    values: Any, times: Any, targets: Any, *, lengths: Any = None, offsets: Any = None, **how: Any
-) -> Row:
+def resample(values: Any, times: Any, targets: Any, *, lengths: Any = None, offsets: Any = None, **how: Any) -> Row:
     """A call with a batch axis: values [B, S, ...] or packed [N, ...], times [S], [B, S] or [N], targets [(B,) T]."""
     if offsets is not None:
         cuts = [slice(int(a), int(b)) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
