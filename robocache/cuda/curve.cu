@@ -89,6 +89,7 @@ __device__ __forceinline__ bool serve(const Call& c, const Knot& k, i64 b, i64 f
 #pragma unroll
             for (int e = 0; e < N; ++e) {
                 r[e] = k.state == SAMPLE ? in_range(c, a[e]) : angle(c, a[e], next[e], k.u);
+                if (widen<ACC_T>(Narrow<VALUE_T>::from(r[e])) >= (ACC_T)c.low + (ACC_T)c.period) r[e] = (ACC_T)c.low;
                 same &= r[e] == a[e];
             }
             if (k.state == BLEND || !same) return store<N>(out, r);

@@ -124,7 +124,7 @@ def _row(found: Found) -> int:
 def _vector(job: Job, curve: Curve) -> int:
     """Elements of an access: as many as every row of features can be cut into."""
     values, out, item = job.values, job.out, job.out.itemsize
-    wide = 4 if curve.kind == SLERP else 2 if item == 8 else 4
+    wide = 4 if curve.kind == SLERP else 16 // item  # WIDE of curve.cuh
     steps = [out.shape[2] * item, *values.strides[:-1], *out.strides[:2], values.data.ptr, out.data.ptr]
     return wide if all(step % min(16, wide * item) == 0 for step in steps) else 1
 

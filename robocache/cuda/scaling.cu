@@ -63,8 +63,9 @@ struct Constants {
 template <class T, int N> struct __align__(N * sizeof(T)) Pack { T item[N]; };
 
 template <int N> __device__ __forceinline__ void apply(const Map& map) {
-    const Constants one = {(ACC_T)map.gain, (ACC_T)map.bias, (ACC_T)map.low,
-                           (ACC_T)map.high, map.back != 0,   map.clipped != 0};
+    typedef Narrow<ACC_T> To;  // a plain cast would make zeros of subnormals
+    const Constants one = {To::from(map.gain), To::from(map.bias), To::from(map.low),
+                           To::from(map.high), map.back != 0,      map.clipped != 0};
     const i64 packs = map.total / N, threads = (i64)gridDim.x * blockDim.x;
     const i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     const i64 step = threads * N % map.period;

@@ -26,6 +26,7 @@ def clock(
 ) -> tuple[Any, int | None]:
     """Target times ``[R, T]`` and the batch size (None without one); the even clock is (rate, start, stop, join)."""
     rate, start, stop, join = even_clock
+    checks.choice("join", join, JOINS)
     if (wish is None) == (rate is None):
         raise ArgumentError("give either target_times (an array or a stream's name) or rate")
     if rate is None and (start is not None or stop is not None):

@@ -113,11 +113,9 @@ def fuse_multimodal(
             return replay(addresses, target_times)
     names = _names(streams)
     checks.choice("check", check, _streams.CHECKS)
-    checks.choice("join", join, _grid.JOINS)
-    sources = [(stream.values, stream.times, stream.lengths, stream.offsets) for stream in streams.values()]
     outputs = _outputs.wanted(names, layout, dtype, out)
     clock = None if isinstance(target_times, str) else target_times
-    call, native, clocks, given = _receive(names, sources, clock, outputs)
+    call, native, clocks, given = _receive(streams, clock, outputs)
     dated = native[names[0]][1].dtype.kind == "M"
     with call:
         goals = None if clocks is None else _streams.times_of("target_times", clocks, call.xp)
@@ -139,11 +137,10 @@ def fuse_multimodal(
 
         # Restore shape.
         valid, age = valid.reshape(*lead, len(names)), age.reshape(*lead, len(names))
-        times = goals if rows is not None and goals.shape[0] > 1 else goals[0]
         if clock is None:
+            times = goals if rows is not None and goals.shape[0] > 1 else goals[0]
             clock = call.give(times.view("M8[ns]") if dated else times)
-        values = out if out is not None else {name: call.give(result) for name, result in results.items()}
-        values = values[""] if layout == "concat" and out is None else values
+        values = out if out is not None else _given(call, results, layout)
         ages = call.give(age.view("m8[ns]") if dated else age)
         fused = Fused(values, call.give(valid), ages, clock, slices, tuple(names))
         if again is not None and key is not None and _own_memory(native, jobs, clocks, goals):
@@ -161,6 +158,11 @@ def _run(call: Any, parts: list[Part], goals: Any, valid: Any, age: Any, check: 
     return aligned.coarse, aligned.replay
 
 
+def _given(call: Any, results: dict[str, Any], layout: str) -> Any:
+    """The values in the caller's framework."""
+    return call.give(results[""]) if layout == "concat" else {name: call.give(r) for name, r in results.items()}
+
+
 def _told(clock: Clock, *others: Any) -> tuple[Any, ...]:
     """Rate, start and stop of a clock, and no target times."""
     if any(other is not None for other in others):
@@ -168,18 +170,14 @@ def _told(clock: Clock, *others: Any) -> tuple[Any, ...]:
     return clock.rate, clock.start, clock.stop, None
 
 
-def _receive(names: list[str], sources: list[Any], clock: Any, outputs: dict[str, Any]) -> tuple[Any, ...]:
+def _receive(streams: Mapping[str, Stream], clock: Any, outputs: dict[str, Any]) -> tuple[Any, ...]:
     """The call, the native arrays of each stream, of the clock and of the outputs."""
-    named = {
-        f"{name}.{field}": array
-        for name, arrays in zip(names, sources, strict=True)
-        for field, array in zip(FIELDS, arrays, strict=True)
-    }
+    named = {f"{name}.{field}": getattr(stream, field) for name, stream in streams.items() for field in FIELDS}
     outs = {f"out[{name!r}]" if name else "out": array for name, array in outputs.items()}
     call, arrays = interop.receive(**named, target_times=clock, **outs)
     count = len(FIELDS)
-    native = {name: arrays[count * k : count * (k + 1)] for k, name in enumerate(names)}
-    clocks, *given = arrays[count * len(names) :]
+    native = {name: arrays[count * k : count * (k + 1)] for k, name in enumerate(streams)}
+    clocks, *given = arrays[count * len(streams) :]
     return call, native, clocks, dict(zip(outputs, given, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for curves: stamps whose differences no float rounds, so SciPy sees what the kernels see."""
+"""Hypothesis strategies for curves. No float rounds the differences of these stamps, nor does SciPy."""
 
 from typing import Any
 

@@ -209,7 +209,7 @@ def test_a_bad_row_touches_no_other(backend: Any, name: str) -> None:
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_lengths_from_the_smallest_to_the_largest(backend: Any, dtype: np.dtype) -> None:
     quats = turns(np.random.default_rng(4), 9)
-    low, high = {"float16": (-3, 4), "float64": (-300, 307)}.get(dtype.name, (-36, 37))
+    low, high = {"float16": (-3, 4), "float64": (-300, 307)}.get(dtype.name, (-34, 37))  # a GPU takes subnormals for 0
     exact = Rotation.from_quat(quats).as_matrix()
     for power in range(low, high + 1, max(1, (high - low) // 40)):
         rows = (quats * 10.0**power).astype(dtype)

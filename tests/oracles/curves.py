@@ -39,6 +39,11 @@ def parts(stamps: list[Any]) -> list[range]:
 
 def piece(method: str, x: np.ndarray, v: np.ndarray, i: int, w: float) -> tuple[float, float]:
     """Value at share w between samples i and i + 1 of a part of finite samples, and its scale."""
+    with np.errstate(over="ignore", invalid="ignore"):  # SciPy meets subnormals
+        return _piece(method, x, v, i, w)
+
+
+def _piece(method: str, x: np.ndarray, v: np.ndarray, i: int, w: float) -> tuple[float, float]:
     h = x[i + 1] - x[i]
     growth = 1.0 if 0 <= w <= 1 else (1 + abs(w)) ** 3
     size = float(np.abs(v[i : i + 2]).max())
