@@ -71,7 +71,7 @@ def eps(dtype: np.dtype) -> float:
 
 # Curves: units of the arithmetic's precision (2**-23, 2**-52) in the largest number that goes into a value, besides
 # the one rounding of 16-bit results. The slerp of float64 takes the chord for the arc under 1e-4 rad.
-CURVES = {"cubic": 99, "pchip": 99, "akima": 99, "catmull_rom": 99, "slerp": 99, "angle": 99, "mean": 99}
+CURVES = {"cubic": 16, "pchip": 16, "akima": 16, "catmull_rom": 16, "slerp": 16, "angle": 16, "mean": 16}
 
 
 def curve_error(got: np.ndarray, exact: np.ndarray, scale: np.ndarray, dtype: np.dtype, period: float | None) -> Any:

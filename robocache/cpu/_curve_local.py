@@ -114,15 +114,11 @@ def _pchip_all(to, at, far, p, n, features, x, ql, qr, sl, sr, left, right, like
 
 @kernel(contract=True)
 def _akima_all(to, at, far, p, n, pp, nn, features, x, sll, sl, sr, srr, like, kind, brain):
-    """P is ``at`` where there is no sample before, pp is p where there is none before that; likewise n and nn."""
+    """Without a sample before, p is ``at``; without one before that, pp is p; likewise n and nn behind."""
     bad = False
     for d in range(features):
-        v, y, vp, vn = (
-            load(at, d, kind, brain),
-            load(far, d, kind, brain),
-            load(p, d, kind, brain),
-            load(n, d, kind, brain),
-        )
+        v, y = load(at, d, kind, brain), load(far, d, kind, brain)
+        vp, vn = load(p, d, kind, brain), load(n, d, kind, brain)
         c, e, f = y - v, (v - vp) * sl, (vn - y) * sr
         e, f = e if p != at else (c + c) - f, f if n != far else (c + c) - e
         g, j = (vp - load(pp, d, kind, brain)) * sll, (load(nn, d, kind, brain) - vn) * srr

@@ -11,6 +11,8 @@ from ._half import narrow_bf16, narrow_f16, widen_bf16, widen_f16
 from ._jit import kernel, split
 from ._locate import CHUNK
 
+# Numba keeps a kernel together with those it calls, and looks for changes in the file of the kernel only: whoever
+# changes one of these must touch the ``_curve`` files beside this one.
 NO_INDEX, NO_WEIGHT = np.empty((1, 0), np.int64), np.empty((1, 0))
 GEOMETRY = (jobs.CUBIC, jobs.PCHIP, jobs.AKIMA, jobs.CATMULL_ROM, jobs.MEAN)  # methods that look at other gaps
 
@@ -55,7 +57,7 @@ def rows_of(job: Job, curve: Curve, found: Found, edges: Found | None, valid: An
     packed, samples = job.values.ndim == 2, job.values.shape[-2]
     begin, end = np.zeros(batch, np.int64), np.full(batch, samples, np.int64)
     if packed:
-        begin, end = job.offsets[:-1], job.offsets[1:]
+        begin[:], end[:] = job.offsets[:-1], job.offsets[1:]
     elif job.lengths is not None:
         end[:] = job.lengths
     count = found.valid.shape[0]
@@ -63,13 +65,26 @@ def rows_of(job: Job, curve: Curve, found: Found, edges: Found | None, valid: An
     index, weight = _two(found, count)
     edge, edge_weight = (NO_INDEX, NO_WEIGHT) if edges is None else _two(edges, count)
     return Rows(
-        index, weight, edge, edge_weight,
-        gaps_of(np.atleast_2d(job.times)) if curve.kind in GEOMETRY else np.empty((1, 0)), begin, end,
-        steps, features, job.values.ctypes.data,
-        0 if packed or job.values.shape[0] == 1 else job.values.strides[0], job.values.strides[-2],
-        job.out.ctypes.data, job.out.strides[0], job.out.strides[1], 0 if valid is None else valid.ctypes.data,
-        np.asarray(job.fill, job.out.dtype).reshape(1).view(kind)[0], float(curve.low), float(curve.period),
-    )  # fmt: skip
+        index=index,
+        weight=weight,
+        edges=edge,
+        edge_weight=edge_weight,
+        gaps=gaps_of(job.times) if curve.kind in GEOMETRY else np.empty((1, 0)),
+        begin=begin,
+        end=end,
+        steps=steps,
+        features=features,
+        values=job.values.ctypes.data,
+        value_row=0 if packed or job.values.shape[0] == 1 else job.values.strides[0],
+        value_step=job.values.strides[-2],
+        out=job.out.ctypes.data,
+        out_row=job.out.strides[0],
+        out_step=job.out.strides[1],
+        valid=0 if valid is None else valid.ctypes.data,
+        fill=np.asarray(job.fill, job.out.dtype).reshape(1).view(kind)[0],
+        low=float(curve.low),
+        period=float(curve.period),
+    )
 
 
 def _two(found: Found, count: int) -> tuple[Any, Any]:
@@ -79,16 +94,17 @@ def _two(found: Found, count: int) -> tuple[Any, Any]:
 
 def gaps_of(times: Any) -> Any:
     """From every stamp to the next: subtracted in the stamps' own type, then float64."""
-    gaps = np.empty(times.shape)
-    split(_measure, times.shape[0], 2 * gaps.nbytes, times, gaps)
+    gaps = np.empty(times.shape if times.ndim == 2 else (1, *times.shape))
+    split(_measure, gaps.shape[0], 2 * gaps.nbytes, times.ctypes.data, times.dtype.type, gaps)
     return gaps
 
 
 @kernel()
-def _measure(start, stop, times, gaps):
+def _measure(start, stop, times, kind, gaps):
+    samples, stamps = gaps.shape[1], view(times, gaps.size, kind)
     for r in range(start, stop):
-        row, into = times[r], gaps[r]
-        for j in range(row.size - 1):
+        row, into = stamps[r * samples : (r + 1) * samples], gaps[r]
+        for j in range(samples - 1):
             if isinstance(row[j], np.int64):
                 into[j] = np.float64(np.uint64(row[j + 1]) - np.uint64(row[j]))
             else:
@@ -100,8 +116,8 @@ def item_of(item, rows):
     """Row, first target and end of the targets of an item of work; row of index, and of gaps."""
     shares = (rows.steps + CHUNK - 1) // CHUNK
     b, first = item // shares, (item % shares) * CHUNK
-    own, clock = b if rows.index.shape[0] > 1 else 0, b if rows.gaps.shape[0] > 1 else 0
-    return b, first, min(first + CHUNK, rows.steps), own, clock
+    found, clock = b if rows.index.shape[0] > 1 else 0, b if rows.gaps.shape[0] > 1 else 0
+    return b, first, min(first + CHUNK, rows.steps), found, clock
 
 
 @kernel()

@@ -44,7 +44,7 @@ def _arc(r):
 
 @kernel(contract=True)
 def _sine(x):
-    """Sine of an angle up to a quarter turn, to an ulp."""
+    """Sine of an angle up to a quarter turn, to 2.5 ulp."""
     z, total = x * x, np.float32(SINE[5])
     for power in range(4, -1, -1):
         total = total * z + np.float32(SINE[power])

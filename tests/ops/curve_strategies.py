@@ -1,13 +1,17 @@
-"""Hypothesis strategies for curves. No float rounds the differences of these stamps, nor does SciPy."""
+"""Strategies for curves, and what their tests share. The differences of these stamps are exact, also in SciPy."""
 
+import math
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from strategies import EPOCH_NS, FLOATS, LAYOUTS, NAT, Case, arranged, generators, numbers
 
+import robocache as rc
+
 METHODS = ("cubic", "pchip", "akima", "catmull_rom", "slerp", "angle", "mean")
 POLYNOMIALS = METHODS[:4]
+STEP = 10_000_000  # nanoseconds between samples of cases by hand
 CLOCKS = ("epoch_ns", "epoch_s", "relative_s", "relative_s_32")
 GAPS = {
     "epoch_ns": (0, 50_000, 999_982, 1_000_000, 33_333_334),
@@ -88,3 +92,16 @@ def _options(draw: Any, clock: str) -> dict[str, Any]:
         "tolerance": draw(limits),
         "max_gap": draw(limits),
     }
+
+
+def resample(backend: Any, values: Any, times: Any, targets: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Values and validity as NumPy arrays, for plain lists."""
+    arrays = (backend.to(np.asarray(a)) for a in (values, times, targets))
+    got = rc.resample_trajectories(*arrays, return_valid=True, **options)
+    return tuple(backend.np(array) for array in got)
+
+
+def quaternions(*angles: float, dtype: Any = np.float64) -> np.ndarray:
+    """Turns about one axis."""
+    axis = np.array([2.0, -1.0, 2.0]) / 3
+    return np.array([[*(axis * math.sin(a / 2)), math.cos(a / 2)] for a in angles], dtype)

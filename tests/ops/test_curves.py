@@ -12,7 +12,6 @@ from oracles import curves as oracle
 from strategies import EPOCH_NS, FLOATS, Case, numbers
 
 import robocache as rc
-from robocache.errors import DataError, DTypeError, ShapeError
 
 
 def answer(backend: Any, case: Case, **more: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,20 +150,3 @@ def test_gaps_of_a_nanosecond_beside_a_second(backend: Any, method: str) -> None
         options = {"method": method}
         row = oracle.resample_row(values, times, goals, **options)
         judge(answer(backend, Case(values, times, goals, options=options)), row, values.dtype, options)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_bad_stamps_and_values_are_refused(backend: Any, method: str) -> None:
-    values = np.ones((4, 4), np.float32)
-
-    def case(values: Any, times: Any, targets: Any) -> Case:
-        return Case(values, np.asarray(times), np.asarray(targets), options={"method": method})
-
-    for times in ([0.0, 2.0, 1.0, 3.0], [0.0, np.nan, 2.0, 3.0]):
-        with pytest.raises(DataError, match="unsorted"):
-            answer(backend, case(values, times, [0.5]), check="strict")
-    with pytest.raises(DTypeError, match="values"):
-        answer(backend, case(np.ones((4, 4), np.int32), np.arange(4), [1]))
-    if method == "slerp":
-        with pytest.raises(ShapeError, match="values"):
-            answer(backend, case(np.ones((4, 5)), np.arange(4), [1]))

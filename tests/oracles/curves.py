@@ -39,11 +39,6 @@ def parts(stamps: list[Any]) -> list[range]:
 
 def piece(method: str, x: np.ndarray, v: np.ndarray, i: int, w: float) -> tuple[float, float]:
     """Value at share w between samples i and i + 1 of a part of finite samples, and its scale."""
-    with np.errstate(over="ignore", invalid="ignore"):  # SciPy meets subnormals
-        return _piece(method, x, v, i, w)
-
-
-def _piece(method: str, x: np.ndarray, v: np.ndarray, i: int, w: float) -> tuple[float, float]:
     h = x[i + 1] - x[i]
     growth = 1.0 if 0 <= w <= 1 else (1 + abs(w)) ** 3
     size = float(np.abs(v[i : i + 2]).max())
@@ -53,8 +48,9 @@ def _piece(method: str, x: np.ndarray, v: np.ndarray, i: int, w: float) -> tuple
     if method == "cubic":
         curve = CubicSpline(x, v, bc_type="natural")
         bend = (np.abs(slopes[1:]) + np.abs(slopes[:-1])) / (x[2:] - x[:-2])
-        steep = h * float(np.abs(curve(x[i : i + 2] if growth == 1 else x, 1)).max())  # SciPy's own terms
-        return float(curve(at)), (size + steep + h * h * float(bend.max())) * growth
+        steep = float(np.abs(curve(x[i : i + 2], 1)).max())  # SciPy's own terms, which it does not keep so well
+        steep = steep if growth == 1 else 32 * float(np.abs(curve(x, 1)).max())
+        return float(curve(at)), (size + h * steep + h * h * float(bend.max())) * growth
     if method == "pchip":
         curve = PchipInterpolator(x, v)
         return float(curve(at)), max(size, float(np.abs(curve(x[i : i + 2], 1)).max()) * h) * growth
@@ -94,7 +90,8 @@ def cubics(method: str, stamps: list[Any], column: np.ndarray, i: int, w: float)
     if not np.isfinite(some).all():
         return math.nan, 1.0, method != "cubic" and not np.isnan(some).any()
     x = np.array([float(stamps[j] - stamps[i]) for j in near])
-    return *piece(method, x, column[near.start : near.stop], i - near.start, w), False
+    with np.errstate(all="ignore"):  # subnormals
+        return *piece(method, x, column[near.start : near.stop], i - near.start, w), False
 
 
 def turn(a: np.ndarray, b: np.ndarray, w: float) -> tuple[np.ndarray, bool]:
