@@ -103,3 +103,18 @@ def test_docstring_examples(module):
     assert found.failed == 0
     if not module.startswith("_"):
         assert found.attempted > 0, f"robocache.ops.{module} shows no example"
+
+
+def test_pictures_are_drawn_and_shown(tmp_path):
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("robocache_docs_pictures", ROOT / "docs" / "pictures.py")
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    pictures.main(tmp_path)
+    drawn = {path.name: path for path in tmp_path.iterdir()}
+    assert set(drawn) == {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    pages = "".join(path.read_text("utf-8") for path in PAGES)
+    for file, path in drawn.items():
+        assert f"(pictures/{file})" in pages, f"no page shows {file}"
+        assert "<dc:date>" not in path.read_text("utf-8")
+        assert path.stat().st_size < 150_000
