@@ -244,6 +244,9 @@ def _figure(result: Result, name: str) -> str:
     return "" if row is None else number(row["figure"])
 
 
+SIGNALS = ("curves", "rotations", "windows", "stats")
+
+
 def page(results: dict[str, Result]) -> str:
     """The whole page."""
     lines = [HEAD]
@@ -256,10 +259,11 @@ def page(results: dict[str, Result]) -> str:
         for name, r in results.items()
     ]  # fmt: skip
     lines += ["## Measured", "", *table(["file", "suite", "GPU", "CPU", "date", "commit", "note"], about), ""]
-    lines += losing({n: r for n, r in results.items() if r["suite"] in ("trajectory", "voxel")})
+    lines += losing({n: r for n, r in results.items() if r["suite"] in ("trajectory", "voxel", *SIGNALS)})
     for file in _plots.plots(results):
         lines += [f"![{file.title}](performance/{file.name})", ""]
     makers = {"trajectory": section, "voxel": section, "scaling": scaling, "ncu": counters, "start": section}
+    makers |= dict.fromkeys(SIGNALS, section)
     for name, result in results.items():
         if result["suite"] in makers:
             lines += [f"## {name}", "", *makers[result["suite"]](result)]

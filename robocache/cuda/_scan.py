@@ -28,7 +28,6 @@ class Scan:
         if frame is None:
             self._kernel = function(source.device, "voxel", "voxel_dense", source.macros)
             return
-        kernel = function(source.device, "voxel", "voxel_scan", source.macros)
         size, item = dtypes.accumulator(source.points.dtype).itemsize, source.points.itemsize
         groups = rows.total // (16 // item)
         even = -(-groups // (EACH[size] * resident(source.device) // 2))  # all blocks at once
@@ -39,6 +38,7 @@ class Scan:
         self._together = max(blocks, clearing) <= resident(source.device) // 2
         if self._together:
             blocks = max(blocks, clearing)
+        kernel = function(source.device, "voxel", "voxel_scan" + "_clear" * self._together, source.macros)
         packed = bytes(_GRIDS.size) + source.packed + frame[0].pack(*frame[1], share)
         places = (0, 8, 16, 24, 32, _GRIDS.size, _GRIDS.size + CLOUD.size)
         shape = ((blocks,), (THREADS,))

@@ -30,12 +30,11 @@ extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given,
     if (dropped) lost.flush(dropped);
 }
 
-// The same for contiguous points and grids of the usual size; a block takes neighbouring points. With `arrived`, the
-// launch is a cooperative one, and clears the grids itself.
-extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
-    voxel_scan(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
-               const Frame frame) {
-    extern __shared__ uint4 memory[];
+// The same for contiguous points and grids of the usual size; a block takes neighbouring points. A launch that CLEARS
+// the grids itself is a cooperative one; what that takes of registers and calls is not for the others.
+template <bool CLEARS>
+__device__ __forceinline__ void scan(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived,
+                                     const Cloud& given, const Frame& frame, uint4* memory) {
     const Gathered room = {(u32*)memory, (u32*)memory + SLOTS};
     const u32 cells = frame.shape[0] * frame.shape[1] * frame.shape[2];
     const Outputs out = {occupied, counts, (((u64)occupied | frame.clouds * cells) & 3) == 0};
@@ -46,13 +45,13 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
     Words words;
     u32 group = first + threadIdx.x, id[TOGETHER];
     if (group < last) words.load(from + 3 * group);
-    if (arrived) {
+    if (CLEARS) {
         const i64 every = (i64)frame.clouds * cells;
         if (occupied) wipe((char*)occupied, every, 0);
         if (counts) wipe((char*)counts, every * (i64)sizeof(i32), 0);
     }
     room.clear(counts);
-    if (arrived) wait_for_all(arrived);
+    if (CLEARS) wait_for_all(arrived);
     for (u32 step = first; step < last; step += DENSE_THREADS) {
 #pragma unroll
         for (int k = 0; k < TOGETHER; ++k) id[k] = FULL;
@@ -72,6 +71,19 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
         if (cell != FULL && counts) atomicAdd(counts + cloud * cells + cell, 1);
     }
     if (dropped) lost.flush(dropped);
+}
+
+extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
+    voxel_scan(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
+               const Frame frame) {
+    extern __shared__ uint4 memory[];
+    scan<false>(points, occupied, counts, dropped, arrived, given, frame, memory);
+}
+extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
+    voxel_scan_clear(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
+                     const Frame frame) {
+    extern __shared__ uint4 memory[];
+    scan<true>(points, occupied, counts, dropped, arrived, given, frame, memory);
 }
 
 // Counts to the share of the cloud's points; in place is fine.

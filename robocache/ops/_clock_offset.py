@@ -179,8 +179,12 @@ def _beside(values: np.ndarray, top: int) -> float:
 
 
 def _elsewhere(values: np.ndarray, top: int) -> float:
-    """The highest value outside the peak, NaN if there is none."""
+    """The highest value outside the peak and its flanks, NaN if there is none."""
     low, high = _stretch(values, top, LOBE * values[top])
+    while low > 0 and values[low - 1] <= values[low]:
+        low -= 1
+    while high + 1 < len(values) and values[high + 1] <= values[high]:
+        high += 1
     rest = np.concatenate([values[:low], values[high + 1 :]])
     rest = rest[~np.isnan(rest)]
     return float(rest.max()) if rest.size else math.nan

@@ -37,8 +37,8 @@ def align(
     Returns
     -------
     index : array of int64, shape (target,) or (batch, target)
-        The sample in its row, or in all samples if they are packed. Where none belongs to the target, the nearest end
-        of the row, or -1 if the row is empty or out of order, or the target NaN.
+        The sample in its row, or in all samples if they are packed: the one in that direction, be it too far; the end
+        of the row where there is none; -1 if the row is empty or out of order, or the target NaN.
     valid : array of bool, shape of ``index``
         Whether it belongs to the target.
 

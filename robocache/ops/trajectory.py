@@ -64,7 +64,8 @@ def resample_trajectories(
         the end samples (with nearest, previous, next and mean as hold), an error, or that number. It is invalid in
         every case.
     max_gap : int, float or timedelta64, optional
-        A target between two samples further apart than this is invalid. Unit of the stamps.
+        A target between two samples further apart than this is invalid. Unit of the stamps. Curves go on across gaps,
+        and a mean is judged by its target, not by its cell.
     tolerance : int, float or timedelta64, optional
         A target whose sample used (the nearer one where several are) is further away than this is invalid.
     return_valid, return_age : bool
