@@ -101,7 +101,8 @@ extern "C" __global__ void __launch_bounds__(BEND_THREADS, 4) curve_bend(const _
     ACC_T* out = c.bend + ((c.offsets ? 0 : b * c.samples) + from) * c.features + feature;
 #pragma unroll 4
     for (int j = count - 1; j >= head; --j) {
-        bend = fma_ieee(-system.factor[j], bend, column[j * stride]);
+        const ACC_T factor = system.factor[j], own = column[j * stride];
+        bend = factor > 0 ? fma_ieee(-factor, bend, own) : own;  // at an end of a row, the next row may hold NaN
         if (from + j < stop) out[j * c.features] = bend;
     }
 }

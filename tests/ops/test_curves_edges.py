@@ -61,6 +61,21 @@ def test_one_bad_sample_spoils_its_feature_of_a_natural_spline(backend: Any, bad
     assert not np.isnan(short).any()  # padding counts for nothing
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "slerp"])
+def test_a_bad_sample_of_a_packed_row_stays_there(backend: Any, method: str, bad: float) -> None:
+    values, offsets = np.sin(np.arange(30.0))[:, None], np.array([0, 9, 9, 20, 30])
+    times = np.concatenate([np.arange(n) * STEP for n in np.diff(offsets)])
+    targets = np.arange(1, 16) * STEP // 2
+    spoiled = values.copy()
+    spoiled[[9, 14, 19]] = bad
+    clean, got = (
+        resample(backend, v, times, targets, method=method, offsets=backend.to(offsets))[0] for v in (values, spoiled)
+    )
+    assert tolerances.same_bits(got[[0, 1, 3]], clean[[0, 1, 3]])
+    assert np.isnan(got[2]).any()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_stamps_part_a_row(backend: Any, method: str) -> None:
     """What lies across them changes nothing, and each part has ends of its own."""
