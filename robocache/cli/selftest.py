@@ -1,4 +1,4 @@
-"""``robocache selftest``: resampling, fusion and voxels on every backend of this machine against answers stored with the package.
+"""``robocache selftest``: resampling, fusion and voxels on every backend here, against answers stored with the package.
 
 The answers were worked out in fractions by tests/make_selftest_answers.py. Integers and masks must be equal; each float
 answer carries its tolerance.
