@@ -162,7 +162,7 @@ extern "C" __global__ void trajectory_check_rows(const __grid_constant__ Work go
 
 #if STREAMS == 1
 // For a plan: index (of 4 or 8 bytes), weight, validity and age of every target of one stream.
-extern "C" __global__ void __launch_bounds__(TILE, 4)
+extern "C" __global__ void __launch_bounds__(TILE, RESIDENT)
     trajectory_find(const __grid_constant__ Work goal, char* index, double* weight, const i64 bytes) {
     extern __shared__ uint4 room[];  // stamps
     const i64 block = blockIdx.y * (i64)gridDim.x + blockIdx.x;
