@@ -22,6 +22,7 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("SLOTS", "_scan.py", "dense.cuh", "SLOTS"),
         ("SLOTS", "stats.py", "tally.cuh", "SLOTS"),
         ("TILE", "_work.py", "found.cuh", "TILE"),
+        ("TILE", "curve.py", "curve.cuh", "TILE"),
         ("FOUND", "_work.py", "found.cuh", "FOUND_BYTES"),
         ("MOST", "group.py", "find.cuh", "MOST"),
         ("WINDOWS", "windows.py", "windows.cu", "WINDOWS"),
