@@ -125,9 +125,7 @@ def test_other_devices_are_refused(cupy: Any) -> None:
         rotations.relative_pose(cupy.asarray(POSE), POSE)
 
 
-def test_torch_and_jax_give_their_own(backend: Any) -> None:
-    if backend.name == "cuda":
-        pytest.skip("tests/cuda has its own")
+def test_torch_and_jax_give_their_own() -> None:  # on a GPU: tests/cuda
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
     quats = rows_of(np.random.default_rng(4), "quat", 11, FLOATS[2], HOW)
     want = rotations.quat_to_matrix(quats)
