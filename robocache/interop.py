@@ -209,6 +209,14 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return raw[start : start + nbytes].view(dtype).reshape(shape)
 
 
+def to_device(array: Any, device: int) -> Any:
+    """A copy of a NumPy array on a GPU; the caller asked for it."""
+    import cupy
+
+    with cupy.cuda.Device(device):
+        return cupy.asarray(array)
+
+
 def _spell(where: Place) -> str:
     return "the CPU" if where[0] == "cpu" else f"GPU {where[1]}"
 

@@ -30,7 +30,14 @@ class BackendError(RoboCacheError, RuntimeError):
 
 
 class DataError(RoboCacheError, ValueError):
-    """The numbers themselves break the contract: unsorted times, lengths past the end."""
+    """The numbers or bytes themselves break the contract: unsorted times, lengths past the end, damaged files.
+
+    Of a dataset, ``file``, ``episode`` and ``key`` say where.
+    """
+
+    file: str | None = None
+    episode: object = None
+    key: str | None = None
 
 
 class MemoryLimitError(RoboCacheError, MemoryError):

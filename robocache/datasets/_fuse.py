@@ -1,0 +1,56 @@
+"""From the streams of an episode to `fuse_multimodal`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import interop
+from .._core.errors import ArgumentError
+from ..ops.fusion import fuse_multimodal
+from ..ops.records import Stream
+
+if TYPE_CHECKING:
+    from .model import Episode
+    from .streams import Stream as Recorded
+
+
+def fuse(
+    episode: "Episode", rate: Any, streams: Any, target_times: Any, stamps: Any, device: Any, options: dict[str, Any]
+) -> Any:
+    """See robocache.datasets.model.Episode.fuse."""
+    wanted, stamps = _wanted(episode, streams), stamps or {}
+    clocks = {episode[name].clock for name in wanted if name not in stamps}
+    if len(clocks) > 1:
+        told = ", ".join(f"{name}: {episode[name].clock!r}" for name in wanted if name not in stamps)
+        raise ArgumentError(
+            f"streams: they have different clocks ({told}); leave some out, or give stamps={{name: times}} on one clock"
+        )
+    ready = {}
+    for name, how in wanted.items():
+        values, times = episode[name].read(), stamps[name] if name in stamps else episode[name].times
+        if device is not None:
+            values, times = (interop.to_device(array, device) for array in (values, times))
+        ready[name] = Stream(values, times, **how)
+    if target_times is None and rate is None:
+        raise ArgumentError("rate: give the rate of the clock in hertz, or target_times")
+    return fuse_multimodal(ready, target_times, rate=rate, **options)
+
+
+def _wanted(episode: "Episode", streams: Any) -> dict[str, dict[str, Any]]:
+    """Options of every stream to be fused."""
+    if streams is None:
+        streams = [name for name, stream in episode.items() if stream.dtype.kind in "fiub" and stream.kind == "vector"]
+    if isinstance(streams, str) or not streams:
+        raise ArgumentError(f"streams: expected names of streams, got {streams!r}; there are {list(episode)}")
+    if absent := [name for name in streams if name not in episode]:
+        raise ArgumentError(f"streams: {absent} are not in this episode; there are {list(episode)}")
+    given = streams if isinstance(streams, Mapping) else dict.fromkeys(streams)
+    return {name: _options(episode[name], how) for name, how in given.items()}
+
+
+def _options(stream: "Recorded", how: Any) -> dict[str, Any]:
+    if how is None:
+        return {"method": "linear" if stream.dtype.kind == "f" or stream.dtype.name == "bfloat16" else "previous"}
+    return dict(how) if isinstance(how, Mapping) else {"method": how}
+
+
+__all__ = ["fuse"]

@@ -1,0 +1,64 @@
+"""A bounded number of open things, such as video containers: each used by one thread at a time."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Pool:
+    """Keeps up to ``limit`` things open between uses; the one unused for longest is closed first.
+
+    A process that was forked starts with an empty pool: what its parent has open is neither used nor closed.
+    """
+
+    def __init__(self, limit: int, close: Callable[[Any], None]) -> None:
+        self.limit, self._close = limit, close
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[tuple[Hashable, int], Any] = OrderedDict()
+        self._serial, self._process = 0, os.getpid()
+
+    @contextmanager
+    def lease(self, key: Hashable, make: Callable[[], Any]) -> Iterator[Any]:
+        """The thing called ``key``, this thread's alone meanwhile; one that failed is closed, not kept."""
+        thing = self._take(key)
+        if thing is None:
+            thing = make()
+        try:
+            yield thing
+        except BaseException:
+            self._close(thing)
+            raise
+        self._give(key, thing)
+
+    def _take(self, key: Hashable) -> Any:
+        with self._lock:
+            if self._process != os.getpid():
+                self._idle, self._process = OrderedDict(), os.getpid()
+            for name in reversed(self._idle):
+                if name[0] == key:
+                    return self._idle.pop(name)
+        return None
+
+    def _give(self, key: Hashable, thing: Any) -> None:
+        with self._lock:
+            self._serial += 1
+            self._idle[key, self._serial] = thing
+            excess = [self._idle.popitem(last=False)[1] for _ in range(len(self._idle) - self.limit)]
+        for old in excess:
+            self._close(old)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._lock:
+            things, self._idle = list(self._idle.values()), OrderedDict()
+        for thing in things:
+            self._close(thing)
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+
+__all__ = ["Pool"]

@@ -1,0 +1,128 @@
+"""Which reader a path is for."""
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import ArgumentError
+from ._faults import fault
+from .model import Dataset
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format.
+
+    Parameters
+    ----------
+    name : str
+    sniff : function of a Path
+        How sure it is that the path is its own, 0 to 1, from names of files and small text alone. It imports no extra
+        and raises nothing.
+    open : function of a Path and ``control_hz``, ``verify`` and its own options
+        Returns a `Dataset`.
+    """
+
+    name: str
+    sniff: Callable[[Path], float]
+    open: Callable[..., Dataset]
+
+
+# Modules that hold a READER. Others come by the entry points "robocache.datasets", or by `register`.
+BUILT_IN: tuple[str, ...] = ()
+ENTRY_POINTS = "robocache.datasets"
+_registered: dict[str, Reader] = {}
+
+
+def register(reader: Reader) -> None:
+    """Add a reader; one of the same name is replaced."""
+    _registered[reader.name] = reader
+
+
+def readers() -> dict[str, Reader]:
+    """All readers by name."""
+    from importlib.metadata import entry_points
+
+    found = [importlib.import_module(module, __package__).READER for module in BUILT_IN]
+    found += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
+    return {reader.name: reader for reader in found} | _registered
+
+
+def open_dataset(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    control_hz: float | None = None,
+    verify: bool = True,
+    **options: Any,
+) -> Dataset:
+    """Open a robot dataset of any format.
+
+    Parameters
+    ----------
+    path : path
+        Its folder or file.
+    format : str, optional
+        One of ``robocache.datasets.formats()``, in place of looking.
+    split : str, optional
+        Only the episodes of one split.
+    control_hz : float, optional
+        The rate of steps that were not stamped, in place of what the files or the registry say.
+    verify : bool
+        Check checksums when bytes are read, where the format has them.
+    **options
+        Of the format; see its module.
+
+    Returns
+    -------
+    Dataset
+        No frame was read yet.
+
+    Raises
+    ------
+    DataError
+        Nothing is there, no reader knows it, or its metadata is damaged.
+    ArgumentError
+        An unknown format, split or option.
+    BackendError
+        A library is missing; the message names the extra.
+
+    Examples
+    --------
+    >>> import robocache.datasets as rd
+    >>> sorted(rd.formats())[:3]
+    ['bags', 'bridge', 'calvin']
+    """
+    path = Path(path)
+    if not path.exists():
+        raise fault("there is nothing", file=path)
+    known = readers()
+    if format is None:
+        best = max(known.values(), key=lambda reader: reader.sniff(path))
+        if best.sniff(path) <= 0:
+            raise fault(f"is no dataset that a reader knows ({', '.join(known)}); say format= if it is one", file=path)
+    elif format in known:
+        best = known[format]
+    else:
+        raise ArgumentError(f"format: {format!r} is not one of {sorted(known)}")
+    if control_hz is not None and not 0 < control_hz < float("inf"):
+        raise ArgumentError(f"control_hz: expected hertz, got {control_hz!r}")
+    try:
+        dataset = best.open(path, control_hz=control_hz, verify=verify, **options)
+    except TypeError as error:
+        if "keyword argument" in str(error) and any(repr(name) in str(error) for name in options):
+            raise ArgumentError(f"{best.name} has no such option: {error}") from None
+        raise
+    return dataset if split is None else dataset.split(split)
+
+
+def formats() -> tuple[str, ...]:
+    """Names of all formats that can be opened."""
+    return tuple(readers())
+
+
+__all__ = ["Reader", "formats", "open_dataset", "readers", "register"]
