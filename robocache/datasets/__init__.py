@@ -1,7 +1,8 @@
 """Robot datasets of any format as episodes of streams, with neither TensorFlow nor PyTorch."""
 
 from ._registry import Reader, formats, open_dataset, register
-from .model import ActionSpec, Dataset, Episode, Finding, Span, StepIndex
+from .facts import ActionSpec, Finding, Span
+from .model import Dataset, Episode, StepIndex
 from .streams import Range, Source, Stream, StreamSpec, Timing, Values
 
 __all__ = [

@@ -12,14 +12,13 @@ Path = str | PathLike[str]
 # What an extra of pyproject.toml brings, by the module that is imported.
 EXTRAS = {
     "google_crc32c": "rlds",
-    "array_record": "rlds",
+    "array_record": "array-record",
     "pyarrow": "lerobot",
     "av": "video",
     "simplejpeg": "images",
     "PIL": "images",
     "h5py": "hdf5",
     "rosbags": "bags",
-    "fsspec": "remote",
 }
 
 

@@ -32,7 +32,7 @@ class Reader:
 
 
 # Modules that hold a READER. Others come by the entry points "robocache.datasets", or by `register`.
-BUILT_IN: tuple[str, ...] = ()
+BUILT_IN: tuple[str, ...] = ()  # one a format, such as ".rlds"
 ENTRY_POINTS = "robocache.datasets"
 _registered: dict[str, Reader] = {}
 

@@ -8,65 +8,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._core.errors import ArgumentError, PositionError
 from ._fuse import fuse
+from .facts import ActionSpec, Finding, Span
 from .streams import INDEX, Kind, Stream, StreamSpec, Timing, Values
 
 KEPT = 64  # episodes that a dataset remembers
-
-
-class Span(NamedTuple):
-    """What was said of the steps ``start`` to ``stop`` (not included) of an episode."""
-
-    start: int
-    stop: int
-    text: str
-    task: str | None = None
-    source: str | None = None
-
-
-class Finding(NamedTuple):
-    """Something that `Dataset.validate` found wrong."""
-
-    level: str  # "error", or "warning" for what can still be read
-    message: str
-    file: str | None = None
-    episode: Any = None
-    key: str | None = None
-
-
-@dataclass(frozen=True)
-class ActionSpec:
-    """What the numbers of an action mean.
-
-    Parameters
-    ----------
-    representation : {"joint", "ee_pose", "planar", "unknown"}
-    relative : bool, optional
-        Differences to the state, or targets.
-    rotation : {"euler_xyz", "axis_angle", "quat_xyzw", "rot6d"}, optional
-    gripper : tuple of float, optional
-        The values of closed and of open.
-    frame : str, optional
-        Such as ``"base"`` or ``"tool"``.
-    last_valid : bool
-        Whether the action of an episode's last step means anything.
-    note : str
-        What the fields cannot say.
-    """
-
-    representation: str = "unknown"
-    relative: bool | None = None
-    rotation: str | None = None
-    gripper: tuple[float, float] | None = None
-    frame: str | None = None
-    last_valid: bool = True
-    note: str = ""
 
 
 class Episode(Mapping[str, Stream]):

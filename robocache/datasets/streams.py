@@ -106,7 +106,7 @@ class Source:
     """How the samples of a stream are read; formats derive from it."""
 
     def take(self, at: Picked) -> Any:
-        """Decoded samples as an array (n, \\*shape), of object where they are text or differ in shape."""
+        r"""Decoded samples as an array (n, \*shape), of object where they are text or differ in shape."""
         raise NotImplementedError
 
     def encoded(self, at: Picked) -> list[bytes]:
@@ -130,6 +130,7 @@ class Values(Source):
         return self._values() if callable(self._values) else self._values
 
     def take(self, at: Picked) -> Any:
+        """Some of the array."""
         return self.array[at]
 
 
@@ -170,7 +171,7 @@ class Stream:
         return self.timing.count
 
     def read(self, index: Any = None, *, decode: bool = True) -> Any:
-        """Some samples.
+        r"""Some samples.
 
         Parameters
         ----------
@@ -181,7 +182,7 @@ class Stream:
 
         Returns
         -------
-        array (\\*shape) for an int, else array (n, \\*shape); bytes or a list of bytes with ``decode=False``
+        array (\*shape) for an int, else array (n, \*shape); bytes or a list of bytes with ``decode=False``
 
         Raises
         ------
@@ -205,7 +206,7 @@ class Stream:
         return self.source.ranges(positions(index, len(self), self.name)[0])
 
     def __repr__(self) -> str:
-        shape = "×".join("?" if n is None else str(n) for n in self.shape) or "scalar"
+        shape = "x".join("?" if n is None else str(n) for n in self.shape) or "scalar"
         return f"Stream({self.name!r}, {self.kind}, {len(self)} of {shape} {self.dtype}, clock={self.clock!r})"
 
 
