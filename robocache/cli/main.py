@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._core.errors import RoboCacheError
-from . import bench, demo, doctor, selftest
+from . import bench, demo, doctor, info, selftest, validate
 
 COMMANDS = {
     "demo": (demo, "simulate a robot, align and voxelize what it records, and check the result against the truth"),
     "doctor": (doctor, "look at this machine: versions, CuPy, driver, compiler, caches; say what to do"),
     "selftest": (selftest, "run every operation here and compare with stored answers"),
     "bench": (bench, "time the operations here beside a copy of the same bytes, and check what they give"),
+    "info": (info, "say what a dataset holds and how regular its stamps are"),
+    "validate": (validate, "read a dataset and say all that is wrong with it"),
 }
 
 
@@ -25,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     for name, (module, text) in COMMANDS.items():
         one = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         module.add_arguments(one)
+        one.epilog = one.epilog or f"example: robocache {name} --json"
         one.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return top
 
@@ -33,13 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all well, 1 a check failed, 2 the call could not be carried out."""
     args = parser().parse_args(argv)
     module, _ = COMMANDS[args.command]
+    status = 1  # of a run that no one reads to its end
     try:
         report = module.run(args)
+        status = 0 if report.ok else 1
+        print(json.dumps(report.fields, indent=2) if args.json else report.text, flush=True)
     except RoboCacheError as error:
         print(f"robocache {args.command}: {error}", file=sys.stderr)
         return 2
-    try:
-        print(json.dumps(report.fields, indent=2) if args.json else report.text, flush=True)
     except BrokenPipeError:  # `robocache doctor | head`
         sys.stderr.close()
-    return 0 if report.ok else 1
+    return status

@@ -18,6 +18,8 @@ def fuse(
 ) -> Any:
     """See robocache.datasets.model.Episode.fuse."""
     wanted, stamps = _wanted(episode, streams), stamps or {}
+    if strange := [name for name in stamps if name not in wanted]:
+        raise ArgumentError(f"stamps: {strange} are not among the streams to be fused; those are {list(wanted)}")
     clocks = {episode[name].clock for name in wanted if name not in stamps}
     if len(clocks) > 1:
         told = ", ".join(f"{name}: {episode[name].clock!r}" for name in wanted if name not in stamps)
@@ -38,13 +40,17 @@ def fuse(
 def _wanted(episode: "Episode", streams: Any) -> dict[str, dict[str, Any]]:
     """Options of every stream to be fused."""
     if streams is None:
-        streams = [name for name, stream in episode.items() if stream.dtype.kind in "fiub" and stream.kind == "vector"]
+        streams = [name for name, stream in episode.items() if stream.kind == "vector" and _numbers(stream)]
     if isinstance(streams, str) or not streams:
         raise ArgumentError(f"streams: expected names of streams, got {streams!r}; there are {list(episode)}")
     if absent := [name for name in streams if name not in episode]:
         raise ArgumentError(f"streams: {absent} are not in this episode; there are {list(episode)}")
     given = streams if isinstance(streams, Mapping) else dict.fromkeys(streams)
     return {name: _options(episode[name], how) for name, how in given.items()}
+
+
+def _numbers(stream: "Recorded") -> bool:
+    return stream.dtype.kind in "fiub" or stream.dtype.name == "bfloat16"
 
 
 def _options(stream: "Recorded", how: Any) -> dict[str, Any]:

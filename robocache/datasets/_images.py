@@ -1,6 +1,8 @@
 """Encoded pictures to arrays, on the CPU."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -51,17 +53,40 @@ def _png(data: Any, channels: int | None, place: dict[str, Any]) -> Any:
     except ImportError as error:
         missing("PIL", "decoding PNG", error)
     problems = (ValueError, OSError, SyntaxError, MemoryError, UnidentifiedImageError, Image.DecompressionBombError)
-    said = faults(*problems, **place, doing="is no PNG that can be decoded")
-    with said, Image.open(io.BytesIO(bytes(data)), formats=("PNG",)) as image:
-        if image.width * image.height > PIXELS:
-            raise ValueError(f"it claims {image.height} x {image.width} pixels")
-        if image.mode.startswith("I"):
-            found = np.asarray(image).astype(np.uint16)
-        else:
-            modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-            want = modes[channels] if channels else image.mode if image.mode in modes.values() else "RGB"
-            found = np.asarray(image if image.mode == want else image.convert(want))
+    with faults(*problems, **place, doing="is no PNG that can be decoded"):
+        if codec_of(data) != "png":
+            raise ValueError("it begins otherwise")
+        _refuse(data, channels)
+        with Image.open(io.BytesIO(bytes(data)), formats=("PNG",)) as image:
+            if image.mode.startswith("I"):
+                found = np.asarray(image).astype(np.uint16)
+            else:
+                modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+                want = modes[channels] if channels else image.mode if image.mode in modes.values() else "RGB"
+                found = np.asarray(image if image.mode == want else image.convert(want))
     return found if found.ndim == 3 else found[..., None]
+
+
+def _refuse(data: Any, channels: int | None) -> None:
+    """Raise ValueError for what Pillow does not look at, would only warn of, or would halve in silence."""
+    view, at, kind = memoryview(data).cast("B"), 8, b""
+    while kind != b"IEND":
+        if at + 12 > len(view):
+            raise ValueError("it is cut off")
+        (length,) = struct.unpack_from(">I", view, at)
+        if length > len(view) - at - 12:
+            raise ValueError("it is cut off")
+        kind = bytes(view[at + 4 : at + 8])
+        if (at == 8) != (kind == b"IHDR") or (kind == b"IHDR" and length != 13):
+            raise ValueError("it begins otherwise")
+        if struct.unpack_from(">I", view, at + 8 + length)[0] != zlib.crc32(view[at + 4 : at + 8 + length]):
+            raise ValueError(f"the checksum of {kind!r} differs")
+        at += 12 + length
+    width, height, bits, colour = struct.unpack_from(">IIBB", view, 16)
+    if width * height > PIXELS:
+        raise ValueError(f"it claims {height} x {width} pixels")
+    if bits == 16 and (colour != 0 or channels not in (None, 1)):
+        raise ValueError("it has 16 bits a value and more than one channel, or is wanted with more")
 
 
 __all__ = ["codec_of", "decode_image"]

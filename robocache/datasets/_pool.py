@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 
 class Pool:
@@ -16,27 +17,33 @@ class Pool:
 
     def __init__(self, limit: int, close: Callable[[Any], None]) -> None:
         self.limit, self._close = limit, close
-        self._lock = threading.Lock()
+        self._begin()
+        _pools.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()  # a new one in a child: another thread of the parent may have held it
         self._idle: OrderedDict[tuple[Hashable, int], Any] = OrderedDict()
-        self._serial, self._process = 0, os.getpid()
+        self._serial, self._life = 0, object()
 
     @contextmanager
     def lease(self, key: Hashable, make: Callable[[], Any]) -> Iterator[Any]:
         """The thing called ``key``, this thread's alone meanwhile; one that failed is closed, not kept."""
-        thing = self._take(key)
+        life, thing = self._life, self._take(key)
         if thing is None:
             thing = make()
         try:
             yield thing
         except BaseException:
-            self._close(thing)
+            if life is self._life:
+                self._close(thing)
             raise
-        self._give(key, thing)
+        if life is self._life:
+            self._give(key, thing)
+        else:
+            _inherited.append(thing)
 
     def _take(self, key: Hashable) -> Any:
         with self._lock:
-            if self._process != os.getpid():
-                self._idle, self._process = OrderedDict(), os.getpid()
             for name in reversed(self._idle):
                 if name[0] == key:
                     return self._idle.pop(name)
@@ -60,5 +67,18 @@ class Pool:
     def __len__(self) -> int:
         return len(self._idle)
 
+
+_pools: "WeakSet[Pool]" = WeakSet()
+_inherited: list[Any] = []  # kept: to free a decoder whose threads stayed behind in the parent could wait for them
+
+
+def _forget() -> None:
+    for pool in list(_pools):
+        _inherited.append(pool._idle)
+        pool._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 __all__ = ["Pool"]

@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Reader:
 
 
 # Modules that hold a READER. Others come by the entry points "robocache.datasets", or by `register`.
-BUILT_IN: tuple[str, ...] = ()  # one a format, such as ".rlds"
+BUILT_IN = (".bags", ".bridge", ".calvin", ".droid", ".lerobot", ".logs", ".rlds", ".robomimic")
 ENTRY_POINTS = "robocache.datasets"
 _registered: dict[str, Reader] = {}
 
@@ -44,11 +45,24 @@ def register(reader: Reader) -> None:
 
 def readers() -> dict[str, Reader]:
     """All readers by name."""
+    found = [importlib.import_module(module, __package__).READER for module in BUILT_IN]
+    found += _installed()
+    return {reader.name: reader for reader in found} | _registered
+
+
+@cache
+def _installed() -> tuple[Reader, ...]:
+    """Of other packages; kept, since looking through all that is installed takes longer than opening a dataset."""
     from importlib.metadata import entry_points
 
-    found = [importlib.import_module(module, __package__).READER for module in BUILT_IN]
-    found += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
-    return {reader.name: reader for reader in found} | _registered
+    return tuple(entry.load() for entry in entry_points(group=ENTRY_POINTS))
+
+
+def choose(path: Path, known: dict[str, Reader]) -> Reader | None:
+    """The reader that is surest of a path; of equals the first; None if none is sure at all."""
+    scores = {name: reader.sniff(path) for name, reader in known.items()}
+    best = max(scores, key=lambda name: scores[name], default="")
+    return known[best] if scores.get(best, 0) > 0 else None
 
 
 def open_dataset(
@@ -102,8 +116,8 @@ def open_dataset(
         raise fault("there is nothing", file=path)
     known = readers()
     if format is None:
-        best = max(known.values(), key=lambda reader: reader.sniff(path))
-        if best.sniff(path) <= 0:
+        best = choose(path, known)
+        if best is None:
             raise fault(f"is no dataset that a reader knows ({', '.join(known)}); say format= if it is one", file=path)
     elif format in known:
         best = known[format]
@@ -125,4 +139,4 @@ def formats() -> tuple[str, ...]:
     return tuple(readers())
 
 
-__all__ = ["Reader", "formats", "open_dataset", "readers", "register"]
+__all__ = ["Reader", "choose", "formats", "open_dataset", "readers", "register"]

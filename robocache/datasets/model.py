@@ -155,7 +155,9 @@ class Episodes(Sequence[Episode]):
         at = int(index) + (self._count if index < 0 else 0)
         if not 0 <= at < self._count:
             raise PositionError(f"episode {index}: there are {self._count}")
-        episode = self._kept.pop(at, None) or self._make(at)
+        episode = self._kept.pop(at, None)
+        if episode is None:  # one without streams is false
+            episode = self._make(at)
         self._kept[at] = episode
         if len(self._kept) > KEPT:
             with suppress(KeyError):  # another thread was faster

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ._faults import fault
 Kind = Literal["vector", "image", "depth", "cloud", "text", "event"]
 Picked = slice | NDArray[np.int64]  # with a step of one and ends within the stream; or positions within it
 INDEX = "index"
+FAR = 2**63
 
 
 class Range(NamedTuple):
@@ -77,7 +79,9 @@ class Timing:
         self, count: int, clock: str = INDEX, stamps: Any = None, rate: Fraction | float | None = None, start: int = 0
     ) -> None:
         self.count, self.clock, self.start = count, clock, start
-        self.rate = None if rate is None else Fraction(rate).limit_denominator(10**6)
+        self.rate = None if rate is None or not 0 < rate < inf else Fraction(rate).limit_denominator(10**6)
+        if count < 0 or (rate is not None and not self.rate):
+            raise fault(f"has {count} samples at {rate} Hz, which cannot be")
         self._stamps = stamps
 
     @property
@@ -97,8 +101,15 @@ class Timing:
             raise fault("has no stamps and no known rate; say open_dataset(..., control_hz=) or give times yourself")
         period = Fraction(10**9) / self.rate
         top, bottom = period.numerator, period.denominator
+        if abs(self.start) + self.count * top // bottom + 1 >= FAR:
+            raise fault(
+                f"has {self.count} samples at {float(self.rate):g} Hz, more time than int64 nanoseconds can hold"
+            )
+        whole, part = divmod(top, bottom)
+        if 2 * self.count * part + bottom >= FAR:  # a product would overflow: rates with many digits, long streams
+            each = (self.start + (2 * k * top + bottom) // (2 * bottom) for k in range(self.count))
+            return np.fromiter(each, np.int64, self.count)
         steps = np.arange(self.count, dtype=np.int64)
-        whole, part = divmod(top, bottom)  # of k * top / bottom: no product that could overflow
         return self.start + steps * whole + (2 * (steps * part) + bottom) // (2 * bottom)
 
 

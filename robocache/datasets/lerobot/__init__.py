@@ -1,0 +1,80 @@
+"""LeRobot datasets: v2.1 and v3.0 are read, v3.0 is written; neither needs LeRobot or PyTorch."""
+
+import json
+from pathlib import Path
+
+from .._registry import Reader
+from ..model import Dataset, Episodes
+from ._dataset import Contents
+from ._findings import findings
+from ._info import INFO
+from .writer import write_lerobot
+
+SNIFFED = 16 << 20
+
+
+def sniff(path: Path) -> float:
+    """Whether ``meta/info.json`` has a ``codebase_version``."""
+    try:
+        file = path / INFO
+        if not path.is_dir() or not file.is_file() or file.stat().st_size > SNIFFED:
+            return 0.0
+        text = file.read_bytes()
+        if b'"codebase_version"' not in text:
+            return 0.0
+        return 0.95 if isinstance(json.loads(text), dict) else 0.0
+    except (OSError, ValueError, RecursionError):
+        return 0.0
+
+
+def open_lerobot(
+    path: Path, *, control_hz: float | None = None, verify: bool = True, cache_bytes: int = 256 << 20,
+    open_videos: int = 16, video_threads: int = 1,
+) -> Dataset:  # fmt: skip
+    """Open a LeRobot dataset.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that holds ``meta``, ``data`` and maybe ``videos``.
+    control_hz : float, optional
+        In place of the ``fps`` of info.json.
+    verify : bool
+        Check the page checksums of Parquet files that have them.
+    cache_bytes : int
+        Of decoded columns that are kept.
+    open_videos : int
+        Video files that stay open between reads.
+    video_threads : int
+        Threads of each video decoder.
+
+    Returns
+    -------
+    Dataset
+        Of the episodes whose data file is there; ``meta["missing"]`` lists the ids of the others.
+
+    Raises
+    ------
+    DataError
+        Another version, or metadata that is damaged.
+    """
+    contents = Contents(Path(path), control_hz, verify, cache_bytes, open_videos, video_threads)
+    return Dataset(
+        format="lerobot",
+        name=Path(path).resolve().name,
+        path=Path(path),
+        episodes=Episodes(len(contents.present), contents.episode),
+        splits=contents.splits(),
+        specs={name: feature.spec for name, feature in contents.info.features.items()},
+        lengths=lambda: contents.table.lengths[contents.present],
+        findings=lambda: findings(contents),
+        control_hz=float(contents.rate),
+        control_hz_origin="file" if control_hz is None else "user",
+        meta=contents.meta(),
+        closing=contents.close,
+    )
+
+
+READER = Reader("lerobot", sniff, open_lerobot)
+
+__all__ = ["READER", "open_lerobot", "sniff", "write_lerobot"]

@@ -1,0 +1,143 @@
+"""Which reader gets a path, and what is said when none does."""
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import robocache.datasets as rd
+from robocache.datasets import _registry
+from robocache.errors import ArgumentError, DataError
+from tests.datasets import toy
+
+pytestmark = pytest.mark.usefixtures("registered")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for file in ("toy.json", "other.json"):
+        (tmp_path / file).write_text("{}")
+    return tmp_path
+
+
+def named(name: str, **more: Any) -> rd.Reader:
+    """A reader whose dataset says which options it was given."""
+
+    def open_toy(path: Path, *, control_hz: Any, verify: Any, camera: str = "front") -> rd.Dataset:
+        told = {"control_hz": control_hz, "verify": verify, "camera": camera}
+        return toy.dataset(path, [toy.episode(0), toy.episode(1)], format=name, meta=told)
+
+    return toy.reader(name, open_toy, **more)
+
+
+def test_the_surest_reader_is_taken_whatever_the_order(folder: Path) -> None:
+    readers = [named("half", sure=0.5), named("sure", sure=0.9), named("no", sure=1.0, file="nothing")]
+    for order in (readers, readers[::-1]):
+        _registry._registered.clear()
+        for one in order:
+            rd.register(one)
+        assert rd.open_dataset(folder).format == "sure"
+    assert rd.open_dataset(folder, format="half").format == "half"
+    assert rd.open_dataset(folder, format="no").format == "no"  # said, so not looked for
+    assert {"half", "sure", "no"} <= set(rd.formats())
+
+
+def test_a_reader_of_the_same_name_is_replaced(folder: Path) -> None:
+    rd.register(named("toy", sure=0.0))
+    rd.register(named("toy", sure=0.7))
+    assert rd.open_dataset(str(folder)).format == "toy"
+    assert rd.formats().count("toy") == 1
+
+
+def test_nothing_there_and_no_reader(folder: Path) -> None:
+    rd.register(named("toy", file="nothing"))
+    with pytest.raises(DataError, match="there is nothing") as caught:
+        rd.open_dataset(folder / "absent")
+    assert caught.value.file == str(folder / "absent")
+    with pytest.raises(DataError, match=r"no dataset that a reader knows \(.*toy.*\); say format="):
+        rd.open_dataset(folder)
+
+
+def test_no_reader_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_registry, "BUILT_IN", ())
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
+    with pytest.raises(DataError, match="no dataset that a reader knows"):
+        rd.open_dataset(folder)
+
+
+def test_wrong_calls(folder: Path) -> None:
+    rd.register(named("toy"))
+    for wrong, said in (
+        ({"format": "tfrecords"}, r"format: 'tfrecords' is not one of \[.*'toy'"),
+        ({"split": "test"}, r"split: 'test' is not there; there are \['train'\]"),
+        ({"speed": 3}, "toy has no such option: .*'speed'"),
+        ({"control_hz": 0}, "control_hz"), ({"control_hz": -5.0}, "control_hz"),
+        ({"control_hz": float("nan")}, "control_hz"), ({"control_hz": float("inf")}, "control_hz"),
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError, match=said):
+            rd.open_dataset(folder, **wrong)
+
+
+def test_a_type_error_of_the_reader_itself_is_no_wrong_option(folder: Path) -> None:
+    def open_badly(path: Path, **options: Any) -> rd.Dataset:
+        return len(3)  # type: ignore[arg-type,return-value]
+
+    rd.register(toy.reader("toy", open_badly))
+    with pytest.raises(TypeError, match="has no len"):
+        rd.open_dataset(folder, camera="front")
+
+
+def test_options_reach_the_reader(folder: Path) -> None:
+    rd.register(named("toy"))
+    assert rd.open_dataset(folder).meta == {"control_hz": None, "verify": True, "camera": "front"}
+    opened = rd.open_dataset(folder, control_hz=12.5, verify=False, camera="wrist", split="train")
+    assert opened.meta == {"control_hz": 12.5, "verify": False, "camera": "wrist"}
+    assert [one.id for one in opened] == [0, 1]
+
+
+def test_readers_of_other_packages_come_by_entry_points(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+
+    def found(group: str) -> list[Any]:
+        assert group == "robocache.datasets"
+        return [SimpleNamespace(name="theirs", load=lambda: loaded.append(1) or named("theirs", sure=0.8))]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", found)
+    assert rd.open_dataset(folder).format == "theirs"
+    assert rd.open_dataset(folder).format == "theirs"
+    assert loaded == [1]  # looked for once
+    rd.register(named("theirs", sure=0.8, file="other.json"))
+    (folder / "other.json").unlink()
+    with pytest.raises(DataError):
+        rd.open_dataset(folder)  # what was registered here goes before what is installed
+
+
+def test_built_in_readers_keep_the_rules(tmp_path: Path) -> None:
+    """None takes an empty folder or an empty file for its own, and none raises over links to nowhere."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.bin").write_bytes(b"")
+    (tmp_path / "links").mkdir()
+    for name in ("dataset_info.json", "meta", "data", "trajectory.h5"):
+        (tmp_path / "links" / name).symlink_to("nowhere")
+    assert len({reader.name for reader in _registry.readers().values()}) >= len(_registry.BUILT_IN)
+    for reader in _registry.readers().values():
+        for path in (tmp_path / "empty", tmp_path / "file.bin", tmp_path / "absent"):
+            assert reader.sniff(path) == 0
+        assert 0 <= reader.sniff(tmp_path / "links") <= 1
+
+
+def test_looking_at_a_path_imports_no_extra(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nimport robocache.datasets as rd\n"
+        "heavy = {'pyarrow', 'h5py', 'av', 'PIL', 'simplejpeg', 'google_crc32c', 'rosbags', 'array_record', 'numba',"
+        " 'cupy', 'torch', 'tensorflow', 'scipy', 'pandas'}\n"
+        "first = sorted(heavy & set(sys.modules))\n"
+        "try:\n    rd.open_dataset(sys.argv[1])\nexcept ValueError:\n    pass\n"
+        "print(first, sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[] []"
