@@ -7,7 +7,7 @@ METHODS = ("nearest", "previous", "next", "linear")
 NEAREST, PREVIOUS, NEXT, LINEAR = range(4)
 
 CURVES = ("cubic", "pchip", "akima", "catmull_rom", "slerp", "angle", "mean")
-CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3 = range(8)  # the last for poses, which have no method
+CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3, SPLIT = range(9)  # the last two for poses: no method
 
 HOLD, FILL, EXTRAPOLATE, REFUSE = range(4)  # what happens outside a row's range
 

@@ -121,6 +121,49 @@ def slerp(kind: Any, brain: bool) -> Any:
 
 
 @kernel(contract=True)
+def _line(to, at, far, w, like, kind, brain):
+    """Three coordinates at share w of the way, from the nearer end on; whether one is NaN."""
+    half, rest, bad = type(w)(0.5), w - type(w)(1), False
+    for e in range(3):
+        a, b = load(at, e, kind, brain), load(far, e, kind, brain)
+        r = a + w * (b - a) if w < half else b + rest * (b - a)
+        put(to, e, narrow(r, like, brain))
+        bad |= r != r
+    return bad
+
+
+@functools.cache
+def split_pose(kind: Any, brain: bool) -> Any:
+    """Kernel for one type of samples: positions along lines, quaternions, in either order, along arcs."""
+    real = np.float32 if kind is np.uint16 else kind
+    like, size = kind(0), np.dtype(kind).itemsize
+
+    @kernel()
+    def run(start, stop, rows):
+        step = rows.value_step
+        for item in range(start, stop):
+            b, first, last, own, _ = item_of(item, rows)
+            base, to = rows.values + b * rows.value_row, rows.out + b * rows.out_row + (first - 1) * rows.out_step
+            for k in range(first, last):
+                to += rows.out_step
+                i, w = rows.index[own, k], rows.weight[own, k]
+                at, bad = base + i * step, False
+                if i < 0:
+                    write_fill(to, rows.features, rows.fill)
+                elif w == 0:
+                    bad = copy(to, at, rows.features, kind, brain)
+                else:
+                    for d in range(0, rows.features * size, 7 * size):
+                        q = d + 3 * size
+                        bad |= _line(to + d, at + d, at + step + d, real(w), like, kind, brain)
+                        bad |= _turn(to + q, at + q, at + step + q, real(w), like, kind, brain)
+                if bad:
+                    refuse(rows, b, k)
+
+    return run
+
+
+@kernel(contract=True)
 def _lap(way, period):
     """How many whole periods there are in a way too many for the shorter one."""
     return np.floor(way / period + type(way)(0.5))

@@ -14,56 +14,61 @@ template <int N> __device__ __forceinline__ void fill(const Call& c, VALUE_T* ou
     for (int e = 0; e < N; ++e) memcpy(out + e, &c.fill, sizeof(VALUE_T));
 }
 
-// A target and a quaternion, which may not be aligned; whether it is NaN.
-__device__ __forceinline__ bool serve_turn(const Call& c, const Knot& k, i64 feature, VALUE_T* out) {
-    const VALUE_T *from = c.values + k.at + feature, *to = from + c.value_sample;
-    ACC_T a[4], b[4], r[4];
+// A target and N / 4 quaternions, or one that no wide access may touch; whether there is NaN.
+template <int N> __device__ __forceinline__ bool serve_turn(const Call& c, const Knot& k, i64 feature, VALUE_T* out) {
+    constexpr int size = N == 1 ? 4 : N;
+    const VALUE_T* from = c.values + k.at + feature;
+    ACC_T a[size], b[size], r[size];
     bool nan = false;
     if (k.state == FILLED) {
-        fill<4>(c, out);
+        fill<size>(c, out);
         return false;
     }
 #pragma unroll
-    for (int e = 0; e < 4 && c.vector < 4; ++e) {
-        load<1>(from + e, a + e);
-        load<1>((k.state == SAMPLE ? from : to) + e, b + e);
-    }
-    if (c.vector == 4) {
-        load<4>(from, a);
-        load<4>(k.state == SAMPLE ? from : to, b);
-    }
-    if (k.state != SAMPLE) slerp(a, b, k.u, r);
-    if (k.state != SAMPLE && c.vector == 4) return store<4>(out, r);
+    for (int e = 0; e < size; e += N) load<N>(from + e, a + e);
+    if (k.state == BLEND) {
 #pragma unroll
-    for (int e = 0; e < 4; ++e) {
-        if (k.state == SAMPLE) out[e] = from[e];
-        else store<1>(out + e, r + e);
-        nan |= k.state == SAMPLE ? a[e] != a[e] : r[e] != r[e];
+        for (int e = 0; e < size; e += N) load<N>(from + c.value_sample + e, b + e);
+#pragma unroll
+        for (int e = 0; e < size; e += 4) slerp(a + e, b + e, k.u, r + e);
+#pragma unroll
+        for (int e = 0; e < size; e += N) nan |= store<N>(out + e, r + e);
+        return nan;
+    }
+#pragma unroll
+    for (int e = 0; e < size; ++e) {  // bits are kept
+        out[e] = from[e];
+        nan |= a[e] != a[e];
     }
     return nan;
 }
 
-// A target and a pose; whether it holds NaN.
-__device__ __forceinline__ bool serve_pose(const Call& c, const Knot& k, i64 feature, VALUE_T* out) {
-    const VALUE_T *from = c.values + k.at + feature, *to = from + c.value_sample;
+// A target and a pose; whether it holds NaN. A screw is told of quaternions as x, y, z, w.
+template <int KIND> __device__ __forceinline__ bool serve_pose(const Call& c, const Knot& k, i64 feature,
+                                                               VALUE_T* out) {
+    const VALUE_T *from = c.values + k.at + feature, *to = from + (k.state == BLEND ? c.value_sample : 0);
+    const bool turned = KIND == SE3 && c.scalar_first;
     ACC_T a[7], b[7], r[7];
     bool nan = false;
 #pragma unroll
-    for (int e = 0; e < 7; ++e) {  // quaternions as x, y, z, w
-        const int at = e < 3 || !c.scalar_first ? e : e == 6 ? 3 : e + 1;
+    for (int e = 0; e < 7; ++e) {
+        const int at = e < 3 || !turned ? e : e == 6 ? 3 : e + 1;
         if (k.state == FILLED) {
             fill<1>(c, out + e);
             continue;
         }
         load<1>(from + at, a + e);
-        load<1>((k.state == SAMPLE ? from : to) + at, b + e);
+        if (k.state == BLEND) load<1>(to + at, b + e);
         if (k.state == SAMPLE) out[at] = from[at];
         nan |= k.state == SAMPLE && a[e] != a[e];
     }
     if (k.state != BLEND) return nan;
-    screw(a, b, k.u, r);
+    if (KIND == SE3) screw(a, b, k.u, r);
 #pragma unroll
-    for (int e = 0; e < 7; ++e) nan |= store<1>(out + (e < 3 || !c.scalar_first ? e : e == 6 ? 3 : e + 1), r + e);
+    for (int e = 0; e < 3 && KIND == SPLIT; ++e) r[e] = line(a[e], b[e], k.u);
+    if (KIND == SPLIT) slerp(a + 3, b + 3, k.u, r + 3);
+#pragma unroll
+    for (int e = 0; e < 7; ++e) nan |= store<1>(out + (e < 3 || !turned ? e : e == 6 ? 3 : e + 1), r + e);
     return nan;
 }
 
@@ -71,9 +76,9 @@ __device__ __forceinline__ bool serve_pose(const Call& c, const Knot& k, i64 fea
 template <int KIND, int N>
 __device__ __forceinline__ bool serve(const Call& c, const Knot& k, i64 b, i64 feature, VALUE_T* out) {
     if constexpr (KIND == SLERP) {
-        return serve_turn(c, k, feature, out);
-    } else if constexpr (KIND == SE3) {
-        return serve_pose(c, k, feature, out);
+        return serve_turn<N>(c, k, feature, out);
+    } else if constexpr (KIND == SE3 || KIND == SPLIT) {
+        return serve_pose<KIND>(c, k, feature, out);
     } else {
         ACC_T r[N];
         const VALUE_T* from = c.values + k.at + feature;
@@ -83,16 +88,25 @@ __device__ __forceinline__ bool serve(const Call& c, const Knot& k, i64 b, i64 f
         }
         if (KIND == ANGLE) {
             ACC_T a[N], next[N];
-            bool same = true;
+            const ACC_T low = (ACC_T)c.low, period = (ACC_T)c.period;
+            bool plain = k.state == BLEND, same = k.state == SAMPLE;
             load<N>(from, a);
             load<N>(from + (k.state == SAMPLE ? 0 : c.value_sample), next);
 #pragma unroll
+            for (int e = 0; e < N; ++e) plain &= angle(low, period, a[e], next[e], k.u, r + e);
+#pragma unroll
+            for (int e = 0; e < N && !plain; ++e)
+                r[e] =
+                    k.state == SAMPLE ? in_range(low, period, a[e]) : angle_from_afar(low, period, a[e], next[e], k.u);
+#pragma unroll
             for (int e = 0; e < N; ++e) {
-                r[e] = k.state == SAMPLE ? in_range(c, a[e]) : angle(c, a[e], next[e], k.u);
-                if (widen<ACC_T>(Narrow<VALUE_T>::from(r[e])) >= (ACC_T)c.low + (ACC_T)c.period) r[e] = (ACC_T)c.low;
-                same &= r[e] == a[e];
+                if (sizeof(VALUE_T) < sizeof(ACC_T) && widen<ACC_T>(Narrow<VALUE_T>::from(r[e])) >= low + period)
+                    r[e] = low;
             }
-            if (k.state == BLEND || !same) return store<N>(out, r);
+            if (k.state == BLEND) return store<N>(out, r);
+#pragma unroll
+            for (int e = 0; e < N; ++e) same &= r[e] == a[e];
+            if (!same) return store<N>(out, r);
         }
         if (k.state == SAMPLE) {  // bits are kept
             *(Pack<N>*)out = *(const Pack<N>*)from;
@@ -103,26 +117,23 @@ __device__ __forceinline__ bool serve(const Call& c, const Knot& k, i64 b, i64 f
     }
 }
 
-// Targets and places in their rows, without a division for each.
-struct Walk {
-    u32 k, d, down, ahead, width;
-    __device__ __forceinline__ explicit Walk(u32 width) : width(width) {
-        k = threadIdx.x / width, d = threadIdx.x - k * width;
-        down = blockDim.x / width, ahead = blockDim.x - down * width;
+// Every thread stays with `size` features, as long as a row of targets is not wider than a block.
+template <class F> __device__ __forceinline__ void walk(const Call& c, VALUE_T* out, u32 size, int targets, F serve) {
+    const u32 width = (u32)c.features / size, lanes = (u32)c.lanes, first = threadIdx.x / lanes,
+              down = blockDim.x / lanes;
+    if (first >= down) return;
+    const i64 far = down * c.out_target;
+    for (u32 d = threadIdx.x - first * lanes; d < width; d += lanes) {
+        VALUE_T* to = out + first * c.out_target + d * size;
+        for (int k = first; k < targets; k += down, to += far) serve(k, d * size, to);
     }
-    __device__ __forceinline__ void step() {
-        k += down, d += ahead;
-        if (d >= width) d -= width, ++k;
-    }
-};
+}
 
-template <int KIND, int N>
+template <int KIND, int N, int SIZE = N>
 __device__ __forceinline__ void stream(const Call& c, i64 b, i64 first, int targets, Knot* knots) {
-    VALUE_T* out = c.out + b * c.out_row + first * c.out_target;
-    for (Walk at((u32)(c.features / N)); at.k < targets; at.step()) {
-        VALUE_T* to = out + at.k * c.out_target + at.d * N;
-        if (serve<KIND, N>(c, knots[at.k], b, at.d * N, to) && c.valid) knots[at.k].real = 0;
-    }
+    walk(c, c.out + b * c.out_row + first * c.out_target, SIZE, targets, [&](int k, u32 feature, VALUE_T* to) {
+        if (serve<KIND, N>(c, knots[k], b, feature, to) && c.valid) knots[k].real = 0;
+    });
 }
 
 __device__ __forceinline__ i64 part_of(const Call& c, i64* b) {
@@ -141,9 +152,10 @@ template <int KIND> __device__ __forceinline__ void curve(const Call& c, Knot* k
     const int targets = (int)min(c.tile, c.steps - first);
     for (int i = threadIdx.x; i < targets; i += blockDim.x) note<KIND>(c, b, first + i, knots + i);
     __syncthreads();
-    if constexpr (KIND == SLERP || KIND == SE3) stream<KIND, KIND == SE3 ? 7 : 4>(c, b, first, targets, knots);
-    else if (c.vector > 1) stream<KIND, WIDE>(c, b, first, targets, knots);
-    else stream<KIND, 1>(c, b, first, targets, knots);
+    if constexpr (KIND == SE3 || KIND == SPLIT) stream<KIND, 7>(c, b, first, targets, knots);
+    else if (KIND == SLERP && c.vector == 4) stream<KIND, 4>(c, b, first, targets, knots);
+    else if (c.vector > 1) stream < KIND, KIND == SLERP&& WIDE<4 ? 4 : WIDE>(c, b, first, targets, knots);
+    else stream<KIND, 1, KIND == SLERP ? 4 : 1>(c, b, first, targets, knots);
     mark(c, b, first, targets, knots);
 }
 
@@ -152,31 +164,28 @@ template <int KIND> __device__ __forceinline__ void curve(const Call& c, Knot* k
         extern __shared__ uint4 room[];                                                                       \
         curve<KIND>(c, (Knot*)room);                                                                          \
     }
-enum { MANY = sizeof(ACC_T) == 4 ? 4 : 2, FEW = sizeof(ACC_T) == 4 ? 3 : 2 };  // blocks there are registers for
+// Blocks there are registers for, of double, float and 16 bits.
+#define OF(wide, single, half) (sizeof(VALUE_T) == 8 ? wide : sizeof(VALUE_T) == 4 ? single : half)
+enum { LEAN = OF(2, 5, 5), MANY = OF(2, 5, 4), FEW = OF(2, 4, 3) };
 CURVE(cubic, CUBIC, MANY)
 CURVE(pchip, PCHIP, FEW)
 CURVE(akima, AKIMA, 2)
-CURVE(catmull_rom, CATMULL_ROM, MANY)
+CURVE(catmull_rom, CATMULL_ROM, LEAN)
 CURVE(slerp, SLERP, FEW)
-CURVE(angle, ANGLE, MANY)
+CURVE(angle, ANGLE, FEW)
 CURVE(se3, SE3, 2)
+CURVE(split, SPLIT, 2)
 
 template <int N> __device__ __forceinline__ void stream_means(const Call& c, i64 b, i64 first, int targets, Knot* knots,
                                                               const Cell* cells) {
     const i64 stamp = c.offsets ? 0 : b * c.time_row;
     const VALUE_T* row = c.values + b * c.value_row;
-    VALUE_T* out = c.out + b * c.out_row + first * c.out_target;
-    for (Walk at((u32)(c.features / N)); at.k < targets; at.step()) {
-        const u32 k = at.k, feature = at.d * N;
-        VALUE_T* to = out + k * c.out_target + feature;
+    walk(c, c.out + b * c.out_row + first * c.out_target, N, targets, [&](int k, u32 feature, VALUE_T* to) {
         ACC_T r[N];
-        if (knots[k].state == FILLED) {
-            fill<N>(c, to);
-            continue;
-        }
+        if (knots[k].state == FILLED) return fill<N>(c, to);
         mean<N>(c, cells[k], row, stamp, feature, r);
         if (store<N>(to, r) && c.valid) knots[k].real = 0;
-    }
+    });
 }
 
 extern "C" __global__ void __launch_bounds__(TILE, 2) curve_mean(const __grid_constant__ Call c) {

@@ -3,7 +3,7 @@
 #define TILE 256           // most targets of a block; mirrored in curve.py
 #define WIDE (16 / sizeof(VALUE_T))  // elements of the widest access
 
-enum Kind { CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3 };
+enum Kind { CUBIC, PCHIP, AKIMA, CATMULL_ROM, SLERP, ANGLE, MEAN, SE3, SPLIT };
 enum Clock { NANOSECONDS, DOUBLE, SINGLE };
 enum State { SAMPLE, BLEND, FILLED };  // a target is a sample, lies between two, or has none
 
@@ -27,7 +27,8 @@ struct Call {              // mirrored by _CALL in curve.py; 8-byte fields only
     u64 fill;
     double low, period;    // of angle: results lie in [low, low + period)
     i64 scalar_first;      // of poses: where the scalar of the quaternion is
-    i64 chunk, halo, chunks, groups;  // of cubic: samples a block solves, and more on both sides; blocks of a row
+    i64 lanes;             // threads that share a target
+    i64 chunk, chunks, groups, across;  // of cubic: samples of a block, blocks of a row, of features; threads of one
 };
 
 struct Row { i64 start, count; };  // in times; for packed rows in values too
@@ -58,11 +59,13 @@ struct Knot {              // of a target between samples i and i + 1
     i64 at, bend;          // of sample i in values, and in bends
     ACC_T u;               // where between them
     ACC_T w[4];  // pchip, akima: this gap over the two before it and the two after, next ones first. Else weights
+    ACC_T h[3];  // of them: weights of the difference of the two samples, and of the slopes there
+    ACC_T side[2];  // of pchip: share of this gap's slope in the means with the ones before and after
     i32 state, lefts, rights;  // how many of them there are
     i32 real, late, spoilt;  // late: the second sample is nearer. spoilt: some feature of the row is
 };
 
-static_assert(sizeof(Knot) == (sizeof(ACC_T) == 4 ? 64 : 80), "KNOT of curve.py");
+static_assert(sizeof(Knot) == (sizeof(ACC_T) == 4 ? 80 : 120), "KNOT of curve.py");
 
 // Weights of the sample before, of the one of the two that is farther, and of the sample after, on their differences to
 // the nearer one: Hermite's cubic with tangents from neighbour to neighbour.
@@ -92,7 +95,7 @@ template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot*
     k->late = k->u >= (ACC_T)0.5;
     if (u == 0) return;
     k->state = BLEND;
-    if (KIND == SLERP || KIND == ANGLE || KIND == SE3) return;
+    if (KIND == SLERP || KIND == ANGLE || KIND == SE3 || KIND == SPLIT) return;
     const double h = gap(c, stamp, stamp + 1);
     if (KIND == CUBIC) {
         const double scaled = h / spacing(c, row), s = 1 - u, unit = scaled * scaled / 6;
@@ -113,7 +116,13 @@ template <int KIND> __device__ void note(const Call& c, i64 b, i64 target, Knot*
         k->lefts += l > 0;
         k->rights += r > 0;
     }
-    if (KIND == CATMULL_ROM) weigh_tangents(k, (ACC_T)(1 - u));
+    if (KIND == CATMULL_ROM) return weigh_tangents(k, (ACC_T)(1 - u));
+    const double s = 1 - u;  // Hermite's cubic, as what is added to the nearer sample
+    k->h[0] = (ACC_T)(k->late ? -s * s * (1 + 2 * u) : u * u * (1 + 2 * s));
+    k->h[1] = (ACC_T)(u * s * s);
+    k->h[2] = (ACC_T)(-u * u * s);
+    if (KIND == PCHIP)
+        for (int j = 0; j < 2; ++j) k->side[j] = (2 * k->w[2 * j] + 1) / (3 * (k->w[2 * j] + 1));
 }
 
 // ---- elements ----

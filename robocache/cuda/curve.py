@@ -2,26 +2,30 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
 from .._core import dtypes
-from .._core.jobs import CUBIC, CURVES, MEAN, SE3, SLERP, Curve, Found, Job
+from .._core.jobs import CUBIC, CURVES, MEAN, SE3, SLERP, SPLIT, Curve, Found, Job
 from . import _launch
 from ._module import Macros, function
 from ._points import clear
-from ._work import address, fill_bits, macros, threads_of
+from ._work import address, fill_bits, macros
 
 TILE = 256  # most targets of a block: of curve.cuh
-TILE_BYTES = 32768  # results a block should write
+THREADS = 256
+TILE_BYTES = 131072  # results a block should write: between tiles it waits for what it reads of the targets
 FILL_THE_CARD = 528  # blocks: 4 on each of 132 multiprocessors
-KNOT = {4: 64, 8: 80}  # bytes of struct Knot, by those of what is computed with
+KNOT = {4: 80, 8: 120}  # bytes of struct Knot, by those of what is computed with
 CELL = {4: 40, 8: 56}
-BEND = {4: (128, 64, 24), 8: (64, 64, 56)}  # threads of a block of bend.cuh; samples it solves, and beside them
+POSE = 7  # features that belong together
+BEND = {4: (32, 24), 8: (32, 56)}  # samples that a thread of bend.cuh solves, and more on both sides
+SOLVERS = {4: 256, 8: 128}  # such threads of a block
+MOST_CHUNKS = 32  # side by side in a block
 
-_CALL = struct.Struct("13Q3q4q3q6qQ2dq4q")
+_CALL = struct.Struct("13Q3q4q3q6qQ2dq5q")
 _ADDRESSES, _SCRATCH, _SCRATCH_AT = struct.Struct("3Q"), struct.Struct("2Q"), 8 * 11  # of bend and spoilt
 _CLOCK = {dtypes.int64: 0, dtypes.float64: 1, dtypes.float32: 2}
 
@@ -58,25 +62,23 @@ class Applied:
         self._keep = job.times, job.lengths, job.offsets, found, edges  # whose addresses are packed
         device, dtype = _launch.device_id(job.out), dtypes.accumulator(job.out.dtype)
         samples, variant, size = job.times.shape[-1], MACROS[job.out.dtype], dtype.itemsize
-        threads, chunk, halo = BEND[size]
-        threads = min(threads, -(-features // 32) * 32)
-        chunks, groups = -(-samples // chunk), -(-features // threads)
+        solve = _solve(samples, features, size)
         tile = _tile(rows, steps, features * job.out.itemsize)
         tiles = -(-steps // tile)
-        packed = _pack(job, curve, (found, edges), valid, (tile, tiles), (chunk, halo, chunks, groups))
-        kernel = function(device, "curve", f"curve_{(*CURVES, 'se3')[curve.kind]}", variant)
-        width = {SLERP: 4, SE3: 7}.get(curve.kind) or _vector(job, curve)
+        access = POSE if curve.kind in (SE3, SPLIT) else _vector(job, curve)
+        lanes = _lanes(features // (max(access, 4) if curve.kind == SLERP else access))
+        packed = _pack(job, curve, (found, edges), valid, (tile, tiles), (lanes, *solve.packed))
+        kernel = function(device, "curve", f"curve_{(*CURVES, 'se3', 'split')[curve.kind]}", variant)
         room = tile * (KNOT[size] + (CELL[size] if curve.kind == MEAN else 0))
-        shape = (rows * tiles,), (threads_of(tile * features // width, 0),)
+        shape = (rows * tiles,), (_threads(lanes, tile),)
         self._shot = _launch.Shot(device, kernel, shape, packed, shared=room)
         self._bend: _launch.Shot | None = None
         if curve.kind == CUBIC and samples:
             solved = 1 if job.offsets is not None else rows
             self._scratch = ((solved, samples, features), dtype), rows * (features + 1)
-            most = chunk + 2 * halo
-            room = size * (5 * most + 4 + most * threads)
             kernel = function(device, "curve", "curve_bend", variant)
-            self._bend = _launch.Shot(device, kernel, ((solved * chunks * groups,), (threads,)), packed, shared=room)
+            shape = (solved * solve.chunks * solve.groups,), (solve.threads,)
+            self._bend = _launch.Shot(device, kernel, shape, packed, shared=solve.room)
 
     def __call__(self, values: int, out: int, marks: int, loose: Any = None) -> None:
         _launch.begin()
@@ -98,7 +100,7 @@ class Applied:
 
 def _pack(
     job: Job, curve: Curve, searched: tuple[Found, Found | None], valid: Any, tiles: tuple[int, int],
-    bends: tuple[int, int, int, int],
+    bends: tuple[int, ...],
 ) -> bytes:  # fmt: skip
     """Struct Call of curve.cuh."""
     values, times, out, item = job.values, job.times, job.out, job.out.itemsize
@@ -124,9 +126,39 @@ def _row(found: Found) -> int:
 def _vector(job: Job, curve: Curve) -> int:
     """Elements of an access: as many as every row of features can be cut into."""
     values, out, item = job.values, job.out, job.out.itemsize
-    wide = 4 if curve.kind == SLERP else 16 // item  # WIDE of curve.cuh
     steps = [out.shape[2] * item, *values.strides[:-1], *out.strides[:2], values.data.ptr, out.data.ptr]
-    return wide if all(step % min(16, wide * item) == 0 for step in steps) else 1
+    least = 4 if curve.kind == SLERP else 16 // item
+    for wide in (max(16 // item, least), least):  # WIDE of curve.cuh, or a quaternion
+        if out.shape[2] % wide == 0 and all(step % min(16, wide * item) == 0 for step in steps):
+            return wide
+    return 1
+
+
+class Solve(NamedTuple):
+    """How the samples and features of a cubic are shared out among blocks of bend.cuh."""
+
+    chunk: int  # samples of a block
+    chunks: int  # blocks side by side over a row,
+    groups: int  # and over its features
+    across: int  # threads of a block that have the same samples
+    threads: int
+    room: int
+
+    @property
+    def packed(self) -> tuple[int, int, int, int]:
+        """The last fields of struct Call."""
+        return self.chunk, self.chunks, self.groups, self.across
+
+
+def _solve(samples: int, features: int, size: int) -> Solve:
+    """For ``size`` bytes of what is computed with."""
+    own, halo = BEND[size]
+    across = min(32, 1 << max(features - 1, 0).bit_length())
+    side_by_side = max(min(SOLVERS[size] // across, MOST_CHUNKS, -(-samples // own)), 1)
+    chunk = own * side_by_side
+    kept = 0 if size == 4 else (own + halo) * across * side_by_side  # float32 has registers for them
+    room = size * (5 * (chunk + 2 * halo) + 1 + kept)
+    return Solve(chunk, -(-samples // chunk), -(-features // across), across, across * side_by_side, room)
 
 
 def _tile(rows: int, steps: int, row_bytes: int) -> int:
@@ -137,6 +169,16 @@ def _tile(rows: int, steps: int, row_bytes: int) -> int:
     while tile > 8 and rows * -(-steps // tile) < FILL_THE_CARD:
         tile //= 2
     return tile
+
+
+def _lanes(accesses: int) -> int:
+    """Threads that share a target: all of a block's rounds over a wide one are about equally long."""
+    return -(-accesses // -(-accesses // THREADS)) if accesses > THREADS else max(accesses, 1)
+
+
+def _threads(lanes: int, tile: int) -> int:
+    """Threads of a block: whole warps, for as many targets at once as there is room."""
+    return -(-lanes * min(max(THREADS // lanes, 1), tile) // 32) * 32
 
 
 def cells(targets: Any) -> Any:

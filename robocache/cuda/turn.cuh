@@ -17,71 +17,105 @@ __device__ __forceinline__ bool unit(ACC_T* q) {
     return true;
 }
 
-// For 0 <= x <= pi / 2 + a little, and 0 <= x <= 1: within a unit in the last place or two of float32.
-__device__ __forceinline__ float short_sine(float x) {
-    const float y = x * x;
-    float p = fma_ieee(y, -2.3889859e-08f, 2.7525562e-06f);
-    p = fma_ieee(y, p, -1.9840874e-04f);
-    p = fma_ieee(y, p, 8.3333310e-03f);
-    p = fma_ieee(y, p, -1.6666667e-01f);
-    return fma_ieee(x * y, p, x);
-}
-__device__ __forceinline__ double short_sine(double x) { return sin(x); }
-__device__ __forceinline__ float inverse_root(float x) { return rsqrtf(x); }
-__device__ __forceinline__ double inverse_root(double x) { return 1 / sqrt(x); }
-
-// The length of a quaternion scaled so that it neither vanishes nor overflows; false if it has none.
-__device__ __forceinline__ bool unit_quickly(ACC_T* q) {
-    const ACC_T sum = fma_ieee(q[0], q[0], fma_ieee(q[1], q[1], fma_ieee(q[2], q[2], q[3] * q[3])));
-    if (!(sum > (ACC_T)1e-30 && sum < (ACC_T)1e30)) return unit(q);
-    const ACC_T scale = inverse_root(sum);
-#pragma unroll
-    for (int e = 0; e < 4; ++e) q[e] *= scale;
-    return true;
-}
-
-// Along the shorter arc. The angle comes from a difference and a sum: an arc cosine knows nothing near zero.
-__device__ __forceinline__ void slerp(ACC_T* a, ACC_T* b, ACC_T u, ACC_T* r) {
-    const bool sound = unit_quickly(a) & unit_quickly(b);
+// Along the shorter arc, of any two quaternions and also past their ends. The angle comes from a difference and a sum:
+// an arc cosine knows nothing near zero. By value, so that those of the caller stay in registers.
+struct Four { ACC_T x[4]; };
+__device__ __noinline__ Four slerp_with_care(Four a, Four b, ACC_T u) {
+    const bool sound = unit(a.x) & unit(b.x);
     ACC_T dot = 0, apart = 0, along = 0;
+    Four r;
 #pragma unroll
-    for (int e = 0; e < 4; ++e) dot = fma_ieee(a[e], b[e], dot);
+    for (int e = 0; e < 4; ++e) dot = fma_ieee(a.x[e], b.x[e], dot);
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-        if (dot < 0) b[e] = -b[e];
-        apart = fma_ieee(b[e] - a[e], b[e] - a[e], apart);
-        along = fma_ieee(b[e] + a[e], b[e] + a[e], along);
+        if (dot < 0) b.x[e] = -b.x[e];
+        apart = fma_ieee(b.x[e] - a.x[e], b.x[e] - a.x[e], apart);
+        along = fma_ieee(b.x[e] + a.x[e], b.x[e] + a.x[e], along);
     }
     const ACC_T angle = 2 * atan2(sqrt(apart), sqrt(along));
-    ACC_T first = 1 - u, second = u;
-    if (angle >= (ACC_T)1e-4) {
-        const bool between = u > 0 && u < 1;
-        first = between ? short_sine((1 - u) * angle) : sin((1 - u) * angle);
-        second = between ? short_sine(u * angle) : sin(u * angle);  // their common divisor goes with the length
-    }
+    const bool far = angle >= (ACC_T)1e-4;
+    const ACC_T first = far ? sin((1 - u) * angle) : 1 - u, second = far ? sin(u * angle) : u;
 #pragma unroll
-    for (int e = 0; e < 4; ++e) r[e] = fma_ieee(first, a[e], second * b[e]);
-    const bool whole = unit_quickly(r) && sound;
+    for (int e = 0; e < 4; ++e) r.x[e] = fma_ieee(first, a.x[e], second * b.x[e]);
+    const bool whole = unit(r.x) && sound;  // what both weights should be divided by goes with the length
 #pragma unroll
-    for (int e = 0; e < 4; ++e) r[e] = whole ? r[e] : not_a_number();
+    for (int e = 0; e < 4; ++e) r.x[e] = whole ? r.x[e] : not_a_number();
+    return r;
 }
 
-// Into [low, low + period) by whole periods; what lies there is left as it is. Most is at most one period away.
-__device__ __forceinline__ ACC_T in_range(const Call& c, ACC_T a) {
-    const ACC_T low = (ACC_T)c.low, period = (ACC_T)c.period, high = low + period;
+// Polynomials fitted in Chebyshev nodes. The square of an arc over that of its chord, which is 2 at most: within 4e-7,
+// of which the weights below feel a tenth. The sine of x over x, of x * x <= (pi / 2)^2: within 2e-8.
+__device__ __forceinline__ float arc_over_chord(float y) {
+    float p = fma_ieee(y, 7.2464245e-05f, -1.6791621e-04f);
+    p = fma_ieee(y, p, 6.8291480e-04f);
+    p = fma_ieee(y, p, 1.5023153e-03f);
+    p = fma_ieee(y, p, 1.1212665e-02f);
+    p = fma_ieee(y, p, 8.3319925e-02f);
+    return fma_ieee(y, p, 1.0f);
+}
+__device__ __forceinline__ float sine_over(float y) {
+    float p = fma_ieee(y, 2.6037001e-06f, -1.9808410e-04f);
+    p = fma_ieee(y, p, 8.3330423e-03f);
+    p = fma_ieee(y, p, -1.6666658e-01f);
+    return fma_ieee(y, p, 1.0f);
+}
+
+__device__ __forceinline__ float dot(const float* a, const float* b) {
+    return fma_ieee(a[0], b[0], fma_ieee(a[1], b[1], fma_ieee(a[2], b[2], a[3] * b[3])));
+}
+__device__ __forceinline__ void slerp(double* a, double* b, double u, double* r) {
+    Four from, to;
+    memcpy(&from, a, sizeof(Four));
+    memcpy(&to, b, sizeof(Four));
+    const Four found = slerp_with_care(from, to, (ACC_T)u);
+    memcpy(r, &found, sizeof(Four));
+}
+__device__ __forceinline__ void slerp(float* a, float* b, float u, float* r) {
+    const float aa = dot(a, a), bb = dot(b, b), ab = dot(a, b);
+    // Lengths that neither vanish nor overflow, and nothing past the ends. NaN is neither.
+    if (fminf(aa, bb) > 1e-30f && aa + bb < 1e30f && u >= 0 && u <= 1) {
+        const float s = rsqrtf(aa), t = ab < 0 ? -rsqrtf(bb) : rsqrtf(bb), v = 1 - u;
+        float chord = 0;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            a[e] *= s, b[e] *= t;
+            chord = fma_ieee(b[e] - a[e], b[e] - a[e], chord);
+        }
+        const float arc = chord * arc_over_chord(chord);
+        const float first = v * sine_over(v * v * arc), second = u * sine_over(u * u * arc);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) r[e] = fma_ieee(first, a[e], second * b[e]);
+        const float length = rsqrtf(dot(r, r));
+#pragma unroll
+        for (int e = 0; e < 4; ++e) r[e] *= length;
+        return;
+    }
+    Four from, to;
+    memcpy(&from, a, sizeof(Four));
+    memcpy(&to, b, sizeof(Four));
+    const Four found = slerp_with_care(from, to, (ACC_T)u);
+    memcpy(r, &found, sizeof(Four));
+}
+
+// Into [low, low + period) by whole periods; what lies there is left as it is.
+__device__ __forceinline__ ACC_T in_range(ACC_T low, ACC_T period, ACC_T a) {
+    const ACC_T high = low + period;
     if (a >= low && a < high) return a;
-    ACC_T r = a >= high && a < high + period ? a - period : a < low && a >= low - period ? a + period : high;
-    if (r == high) r = a - period * floor((a - low) / period);
+    const ACC_T r = a - period * floor((a - low) / period);
     return r < low || r >= high ? low : r;  // NaN is neither
 }
-__device__ __forceinline__ ACC_T angle(const Call& c, ACC_T a, ACC_T b, ACC_T u) {
-    const ACC_T period = (ACC_T)c.period, half = period / 2, gap = b - a;
-    ACC_T d = gap;
-    if (!(gap >= -half && gap < half)) {
-        d = gap >= half && gap < half + period ? gap - period : gap + period;
-        if (!(d >= -half && d < half)) d = gap - period * floor((gap + half) / period);
-    }
-    return in_range(c, u < (ACC_T)0.5 ? fma_ieee(u, d, a) : fma_ieee(u - 1, d, b));
+__device__ __noinline__ ACC_T angle_from_afar(ACC_T low, ACC_T period, ACC_T a, ACC_T b, ACC_T u) {
+    const ACC_T half = period / 2, gap = b - a;
+    const ACC_T d = gap >= -half && gap < half ? gap : gap - period * floor((gap + half) / period);
+    return in_range(low, period, u < (ACC_T)0.5 ? fma_ieee(u, d, a) : fma_ieee(u - 1, d, b));
+}
+// The shorter way round between angles that are at most one period out of range: false if one of them is not.
+__device__ __forceinline__ bool angle(ACC_T low, ACC_T period, ACC_T a, ACC_T b, ACC_T u, ACC_T* r) {
+    const ACC_T half = period / 2, gap = b - a, high = low + period;
+    const ACC_T d = gap >= half ? gap - period : gap < -half ? gap + period : gap;
+    const ACC_T x = u < (ACC_T)0.5 ? fma_ieee(u, d, a) : fma_ieee(u - 1, d, b);
+    *r = x >= high ? x - period : x < low ? x + period : x;
+    return d >= -half && d < half && *r >= low && *r < high;
 }
 
 // Between two samples, from the nearer one on.

@@ -6,7 +6,7 @@ from typing import Any
 from .. import interop
 from .._core import checks, dtypes
 from .._core.errors import ArgumentError, DataWarning, DTypeError, ShapeError
-from .._core.jobs import SE3, Curve, Job
+from .._core.jobs import SE3, SPLIT, Curve, Job
 from . import _curves, _lone, _replay, _streams
 from ._curves import Part
 
@@ -67,8 +67,8 @@ def resample_poses(
     -----
     Rotations take the shorter way, whatever the signs of the quaternions; one of length zero or not finite makes its
     targets NaN and invalid (the whole pose with ``"se3"``). Exact hits and held ends copy the sample. Outside,
-    ``"extrapolate"`` goes on turning and moving. See `resample_trajectories` for everything else; on the GPU, split
-    poses take three launches, screws two.
+    ``"extrapolate"`` goes on turning and moving. See `resample_trajectories` for everything else; on the GPU, both
+    modes take two launches, other positions than linear two more a pose.
 
     Examples
     --------
@@ -103,8 +103,9 @@ def resample_poses(
         # Dispatch.
         valid = call.empty((*job.out.shape[:2], 1), dtypes.boolean)
         age = call.empty((*job.out.shape[:2], 1), goals.dtype)
-        if mode == "se3":
-            parts = [Part(0, Curve(SE3, scalar_first=int(quat_order == "wxyz")), job)]
+        if mode == "se3" or position == "linear":
+            kind = SE3 if mode == "se3" else SPLIT
+            parts = [Part(0, Curve(kind, scalar_first=int(quat_order == "wxyz")), job)]
         else:
             parts = _split(job, _curves.curve_of("", position, None, quat_order), quat_order)
         coarse = _curves.run_parts(call, parts, goals, valid, age, check)
