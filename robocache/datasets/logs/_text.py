@@ -13,21 +13,21 @@ from ._stamps import NUMBER
 
 HEAD_BYTES, HEAD_ROWS = 1 << 16, 200
 COLUMNS = 4096
+PIECE = 1 << 20  # bytes that are read at once
 SPECIAL = re.compile(r"[+-]?(nan|inf|infinity)$", re.IGNORECASE)
 
 
 def read(path: Path, most: int, *, all: bool = True) -> bytes:
     """The bytes of a file, inflated if it ends in ``.gz``; more than ``most`` of them are an error, or left unread."""
-    with faults(OSError, EOFError, zlib.error, ValueError, file=path):
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                found = file.read(most + 1 if all else most)
-        else:
-            with open(path, "rb") as plain:
-                found = plain.read(most + 1 if all else most)
-    if all and len(found) > most:
+    wanted, parts, found = most + 1 if all else most, [], 0
+    kinds = OSError, EOFError, zlib.error, ValueError
+    with faults(*kinds, file=path), gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        while part := file.read(min(PIECE, wanted - found)):  # all at once would set `most` aside
+            parts.append(part)
+            found += len(part)
+    if all and found > most:
         raise fault(f"holds more than {most} bytes of text; say max_bytes= if it is what you want", file=path)
-    return bytes(found)
+    return b"".join(parts)
 
 
 def is_number(cell: str) -> bool:

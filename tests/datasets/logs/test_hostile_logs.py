@@ -144,3 +144,18 @@ def test_a_folder_of_nothing(tmp_path):
         open_dataset(tmp_path)
     with pytest.raises(DataError, match="holds no log"):
         open_dataset(tmp_path, format="logs")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
+def test_memory_is_that_of_the_file_not_of_the_limit(tmp_path, name):
+    text = "t,x\n" + "".join(f"{k}.5,{k}\n" for k in range(100))
+    with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wt") as file:
+        file.write(text)
+    tracemalloc.start()
+    try:
+        values = open_dataset(tmp_path / name)[0]["x"].read()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(values, np.arange(100))
+    assert peak < 64 << 20
