@@ -9,8 +9,11 @@ QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 LEVELS = np.arange(256) / 255
 
 Stats = dict[str, Any]  # arrays by name of the statistic
+# Squares of numbers past 1e154 are infinite, and so is their standard deviation, or NaN: LeRobot stores that too.
+_beyond = np.errstate(over="ignore", invalid="ignore")
 
 
+@_beyond
 def of_numbers(values: Any) -> Stats:
     r"""Of an array (step, \*sample), of at least one step; scalars count as vectors of one."""
     values = values.reshape(len(values), -1) if values.ndim == 1 else values
@@ -65,6 +68,7 @@ class Total:
     def __init__(self) -> None:
         self._sums: dict[str, Any] = {}
 
+    @_beyond
     def add(self, stats: Stats) -> None:
         """Take in an episode."""
         count = int(stats["count"][0])
@@ -81,6 +85,7 @@ class Total:
         old["min"], old["max"] = np.minimum(old["min"], stats["min"]), np.maximum(old["max"], stats["max"])
         old["count"] = both
 
+    @_beyond
     def stats(self) -> dict[str, Any]:
         """As lists, for JSON."""
         found = {**self._sums, "std": np.sqrt(self._sums["square"]), "count": np.array([self._sums["count"]])}
