@@ -52,6 +52,15 @@ def test_the_blocks_a_multiprocessor_has_registers_for():
     assert from_cuda.groups() == from_python.groups()
 
 
+def test_what_a_block_solves_of_a_cubic():
+    header, python = (CUDA / "bend.cuh").read_text("utf-8"), (CUDA / "curve.py").read_text("utf-8")
+    chunk, short, long = re.search(r"CHUNK = (\d+), HALO = sizeof\(ACC_T\) == 4 \? (\d+) : (\d+)", header).groups()
+    bend = re.search(r"^BEND = \{4: \((\d+), (\d+)\), 8: \((\d+), (\d+)\)\}", python, re.MULTILINE).groups()
+    assert bend == (chunk, short, chunk, long)
+    solvers = re.search(r"SOLVERS = sizeof\(ACC_T\) == 4 \? (\d+) : (\d+)", header).groups()
+    assert re.search(r"^SOLVERS = \{4: (\d+), 8: (\d+)\}", python, re.MULTILINE).groups() == solvers
+
+
 def test_a_state_has_room():
     """The largest is struct Plan: six words and two boxes of six."""
     text = (CUDA / "table.cuh").read_text("utf-8")

@@ -91,35 +91,6 @@ def _turn(to, at, far, w, like, kind, brain):
     return a != a
 
 
-@functools.cache
-def slerp(kind: Any, brain: bool) -> Any:
-    """Kernel for one type of samples."""
-    real = np.float32 if kind is np.uint16 else kind
-    like, size = kind(0), np.dtype(kind).itemsize
-
-    @kernel()
-    def run(start, stop, rows):
-        step = rows.value_step
-        for item in range(start, stop):
-            b, first, last, own, _ = item_of(item, rows)
-            base, to = rows.values + b * rows.value_row, rows.out + b * rows.out_row + (first - 1) * rows.out_step
-            for k in range(first, last):
-                to += rows.out_step
-                i, w = rows.index[own, k], rows.weight[own, k]
-                at, bad = base + i * step, False
-                if i < 0:
-                    write_fill(to, rows.features, rows.fill)
-                elif w == 0:
-                    bad = copy(to, at, rows.features, kind, brain)
-                else:
-                    for d in range(0, rows.features * size, 4 * size):
-                        bad |= _turn(to + d, at + d, at + step + d, real(w), like, kind, brain)
-                if bad:
-                    refuse(rows, b, k)
-
-    return run
-
-
 @kernel(contract=True)
 def _line(to, at, far, w, like, kind, brain):
     """Three coordinates at share w of the way, from the nearer end on; whether one is NaN."""
@@ -133,10 +104,11 @@ def _line(to, at, far, w, like, kind, brain):
 
 
 @functools.cache
-def split_pose(kind: Any, brain: bool) -> Any:
-    """Kernel for one type of samples: positions along lines, quaternions, in either order, along arcs."""
+def slerp(kind: Any, brain: bool, posed: bool = False) -> Any:
+    """Kernel for one type of samples: quaternions in either order, each behind a position if they are poses."""
     real = np.float32 if kind is np.uint16 else kind
     like, size = kind(0), np.dtype(kind).itemsize
+    lead = 3 * size if posed else 0
 
     @kernel()
     def run(start, stop, rows):
@@ -153,9 +125,10 @@ def split_pose(kind: Any, brain: bool) -> Any:
                 elif w == 0:
                     bad = copy(to, at, rows.features, kind, brain)
                 else:
-                    for d in range(0, rows.features * size, 7 * size):
-                        q = d + 3 * size
-                        bad |= _line(to + d, at + d, at + step + d, real(w), like, kind, brain)
+                    for d in range(0, rows.features * size, lead + 4 * size):
+                        if posed:
+                            bad |= _line(to + d, at + d, at + step + d, real(w), like, kind, brain)
+                        q = d + lead
                         bad |= _turn(to + q, at + q, at + step + q, real(w), like, kind, brain)
                 if bad:
                     refuse(rows, b, k)

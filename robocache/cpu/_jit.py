@@ -30,15 +30,15 @@ def kernel(contract: bool = False, inline: bool = False, signature: Any = None) 
     ``contract`` lets a*b+c become one fma; nothing else of fast-math is ever on.
     """
     compiler = functools.partial(numba.njit, signature)
-    return _stored(compiler, nogil=True, inline="always" if inline else "never", **_fast(contract))
+    return _stored(compiler, nogil=True, inline="always" if inline else "never", **_numerics(contract))
 
 
 def native(signature: Any, contract: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a C function that other machine code can call by its address; it must not raise."""
-    return _stored(lambda **options: numba.cfunc(signature, **options), **_fast(contract))
+    return _stored(lambda **options: numba.cfunc(signature, **options), **_numerics(contract))
 
 
-def _fast(contract: bool) -> dict[str, Any]:
+def _numerics(contract: bool) -> dict[str, Any]:
     return {"error_model": "numpy", **({"fastmath": {"contract"}} if contract else {})}
 
 

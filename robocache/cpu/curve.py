@@ -11,7 +11,7 @@ from ._curve_local import local
 from ._curve_mean import mean
 from ._curve_pose import screw
 from ._curve_rows import raw, rows_of
-from ._curve_turn import angle, slerp, split_pose
+from ._curve_turn import angle, slerp
 from ._jit import split
 from ._locate import CHUNK
 
@@ -30,12 +30,10 @@ def apply(job: Job, curve: Curve, found: Found, edges: Found | None, valid: Any)
     if curve.kind == jobs.CUBIC:
         _curve_cubic.run(job, rows)
         return
-    if curve.kind == jobs.SLERP:
-        function, effort = slerp(kind, brain), SINES
+    if curve.kind in (jobs.SLERP, jobs.SPLIT):
+        function, effort = slerp(kind, brain, curve.kind == jobs.SPLIT), SINES
     elif curve.kind == jobs.SE3:
         function, effort = screw(kind, brain, bool(curve.scalar_first)), 2 * SINES
-    elif curve.kind == jobs.SPLIT:
-        function, effort = split_pose(kind, brain), SINES
     elif curve.kind == jobs.ANGLE:
         function, effort = angle(kind, brain), 3
     elif curve.kind == jobs.MEAN:

@@ -1,8 +1,8 @@
 // Second derivatives of natural cubics: a tridiagonal system for each row and feature, whose unknowns lean on distant
-// samples by less than half for every sample between. So a thread solves CHUNK samples of a feature in its registers
-// (in shared memory, if they are double), from HALO more on both sides that make its ends right beyond the last bit, and threads need not wait for one another. What
-// depends on the stamps alone is worked out once for all features, and for every sample at once: it forgets even faster
-// where it began.
+// samples by less than half for every sample between. So a thread solves CHUNK samples of a feature in its registers (in
+// shared memory, if they are double), from HALO more on both sides that make its ends right beyond the last bit, and
+// threads need not wait for one another. What depends on the stamps alone is worked out once for all features of a
+// block, and for every sample at once: it forgets even faster where it began.
 
 enum { CHUNK = 32, HALO = sizeof(ACC_T) == 4 ? 24 : 56 };  // BEND of curve.py
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000

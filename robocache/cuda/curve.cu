@@ -152,9 +152,10 @@ template <int KIND> __device__ __forceinline__ void curve(const Call& c, Knot* k
     const int targets = (int)min(c.tile, c.steps - first);
     for (int i = threadIdx.x; i < targets; i += blockDim.x) note<KIND>(c, b, first + i, knots + i);
     __syncthreads();
+    constexpr int wide = WIDE, widest = KIND == SLERP && wide < 4 ? 4 : wide;
     if constexpr (KIND == SE3 || KIND == SPLIT) stream<KIND, 7>(c, b, first, targets, knots);
     else if (KIND == SLERP && c.vector == 4) stream<KIND, 4>(c, b, first, targets, knots);
-    else if (c.vector > 1) stream < KIND, KIND == SLERP&& WIDE<4 ? 4 : WIDE>(c, b, first, targets, knots);
+    else if (c.vector > 1) stream<KIND, widest>(c, b, first, targets, knots);
     else stream<KIND, 1, KIND == SLERP ? 4 : 1>(c, b, first, targets, knots);
     mark(c, b, first, targets, knots);
 }

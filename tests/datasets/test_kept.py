@@ -66,3 +66,17 @@ def test_a_lock_that_was_held_at_a_fork_is_not_waited_for():
     with kept._lock:  # as another thread may hold it
         assert in_child(lambda: kept.get("a", lambda: "own", lambda _: 1) == "parent's" and len(kept) == 1)
     assert kept.get("a", lambda: "new", lambda _: 1) == "parent's"
+
+
+def test_the_last_may_stay_alone_and_what_goes_is_handed_over():
+    gone = []
+    kept = Kept(100, lone=True, drop=gone.append)
+    kept.put("a", "one", 60)
+    kept.put("b", "two", 40)
+    assert kept.find("a") == "one"
+    kept.put("c", "three", 30)  # a was used after b
+    assert (gone, kept.size) == (["two"], 90)
+    kept.put("d", "large", 500)
+    assert (gone, kept.size, kept.find("d")) == (["two", "one", "three"], 500, "large")
+    kept.put("d", "small", 5)  # instead of itself: nothing goes
+    assert (len(gone), kept.size, kept.find("d"), kept.find("a")) == (3, 5, "small", None)

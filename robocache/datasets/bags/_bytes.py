@@ -3,11 +3,9 @@
 import bz2
 import os
 import struct
-import threading
 import weakref
 import zlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -143,34 +141,4 @@ def _zstd() -> Any:
     return zstd
 
 
-class Chunks:
-    """The chunks that were inflated last, up to a number of bytes; threads share them."""
-
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self._limit, self._held = limit, 0
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The chunk called ``key``, made if it is not there."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._held += len(made)
-            while self._held > self._limit and len(self._kept) > 1:
-                self._held -= len(self._kept.popitem(last=False)[1])
-        return made
-
-    def clear(self) -> None:
-        """Forget them all."""
-        with self._lock:
-            self._kept.clear()
-            self._held = 0
-
-
-__all__ = ["CHUNK_BYTES", "Chunks", "Cursor", "Raw", "damage", "inflate"]
+__all__ = ["CACHE_BYTES", "CHUNK_BYTES", "Cursor", "Raw", "damage", "inflate"]

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._faults import fault
+from .._kept import Kept
 from ..facts import Finding
-from ._bytes import Chunks, Cursor, Raw, damage, inflate
+from ._bytes import CACHE_BYTES, Cursor, Raw, damage, inflate
 from ._storage import Channel, Index, Storage, disagree, nanoseconds, plain_type
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -42,7 +43,7 @@ class Mcap(Storage):
 
     def __init__(self, path: Path, verify: bool, limit: int) -> None:
         self.path, self._verify, self._limit = path, verify, limit
-        self._file, self._chunks = Raw(path), Chunks()
+        self._file, self._chunks = Raw(path), Kept(CACHE_BYTES, lone=True)
         self._indexes: dict[int, Index] = {}
         self._schemas: dict[int, tuple[str, str, str]] = {}
         self._found: dict[int, tuple[int, str, str]] = {}
@@ -138,7 +139,7 @@ class Mcap(Storage):
 
     def _chunk(self, offset: int) -> Any:
         """The records of a chunk, inflated and checked."""
-        return self._chunks.get(offset, lambda: self._inflated(offset))
+        return self._chunks.get(offset, lambda: self._inflated(offset), len)
 
     def _body(self, offset: int) -> tuple[Cursor, int, int, str]:
         cursor = Cursor(self._file.bytes, offset, self._end)
@@ -239,9 +240,7 @@ class Mcap(Storage):
                 found = len(self.index(channel).times)
             except ValueError:
                 continue  # whoever reads the topic finds that too
-            if found != channel.total:
-                message = f"{found} messages are indexed, {channel.total} are announced"
-                yield Finding("error", message, str(self.path), None, channel.topic)
+            yield from self.miscounted(channel, found)
 
     def close(self) -> None:
         """See `Storage.close`."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._kept import Kept
 from ..facts import Finding
-from ._bytes import Chunks, Cursor, Raw, damage, inflate
+from ._bytes import CACHE_BYTES, Cursor, Raw, damage, inflate
 from ._storage import Channel, Index, Storage, disagree, plain_type
 
 MAGIC = b"#ROSBAG V2.0\n"
@@ -64,7 +65,7 @@ class Bag(Storage):
 
     def __init__(self, path: Path, verify: bool, limit: int) -> None:
         self.path, self._limit = path, limit
-        self._file, self._chunks, self._lock = Raw(path), Chunks(), threading.Lock()
+        self._file, self._chunks, self._lock = Raw(path), Kept(CACHE_BYTES, lone=True), threading.Lock()
         self._indexes: dict[int, Index] | None = None
         with damage("is no bag that can be read", file=path):
             self._open()
@@ -120,7 +121,7 @@ class Bag(Storage):
         return data, fields.get("compression", b"none").decode(), number(fields, "size"), cursor
 
     def _chunk(self, offset: int) -> Any:
-        return self._chunks.get(offset, lambda: self._inflated(offset))
+        return self._chunks.get(offset, lambda: self._inflated(offset), len)
 
     def _inflated(self, offset: int) -> Any:
         with damage(f"the chunk at {offset} cannot be read", file=self.path):
@@ -183,9 +184,7 @@ class Bag(Storage):
             except ValueError as error:
                 yield Finding("error", str(error), str(self.path), None, channel.topic)
                 return
-            if found != channel.total:
-                message = f"{found} messages are indexed, {channel.total} are announced"
-                yield Finding("error", message, str(self.path), None, channel.topic)
+            yield from self.miscounted(channel, found)
 
     def close(self) -> None:
         """See `Storage.close`."""

@@ -52,6 +52,12 @@ class Storage:
         """What is wrong with the file as such."""
         yield from ()
 
+    def miscounted(self, channel: Channel, found: int) -> Iterator[Finding]:
+        """That a channel has not as many messages as the file announces."""
+        if found != channel.total:
+            message = f"{found} messages are indexed, {channel.total} are announced"
+            yield Finding("error", message, str(self.path), None, channel.topic)
+
     def close(self) -> None:
         """Close it."""
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._faults import fault, faults
+from .._kept import Kept
 from . import _wire
-from ._bounded import Bounded
 from ._shards import Container
 from ._tree import Leaf
 
@@ -28,13 +28,13 @@ class Record:
         Number of the record in it.
     name : str
         Of the episode, for messages.
-    kept : Bounded
+    kept : Kept
         Where decoded integers stay for a while.
     check : bool
         Compare the checksum of the payload now.
     """
 
-    def __init__(self, container: Container, path: Path, at: int, name: str, kept: Bounded, check: bool) -> None:
+    def __init__(self, container: Container, path: Path, at: int, name: str, kept: Kept, check: bool) -> None:
         self.container, self.path, self.at, self.name, self._kept = container, path, at, name, kept
         with faults(_wire.Damaged, **self.where(), doing="is no tf.train.Example"):
             self.features = _wire.features(container.record(path, at, check))
@@ -70,7 +70,7 @@ class Record:
             with faults(_wire.Damaged, **self.where(key)):
                 return _wire.floats(self.data(), feature)
         place = (self.path, self.at, key)
-        found = self._kept.get(place)
+        found = self._kept.find(place)
         if found is None or found.dtype != dtype:
             feature = self._feature(key, _wire.INTEGERS)
             with faults(_wire.Damaged, **self.where(key)):

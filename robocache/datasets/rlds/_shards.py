@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .._faults import fault, faults, missing
+from .._kept import Kept
 from .._pool import Pool
-from ._bounded import Bounded
 from ._tfrecord import RESIDENT, Place, TfRecords
 
 
@@ -39,7 +39,7 @@ class _Copied:
     def __init__(self) -> None:
         self._files = Pool(16, self._shut)
         self._counts: dict[Path, int] = {}
-        self._records = Bounded(RESIDENT)
+        self._records = Kept(RESIDENT, lone=True)
 
     def _open(self, path: Path) -> Any:
         raise NotImplementedError
@@ -71,7 +71,7 @@ class _Copied:
 
     def record(self, path: Path, at: int, check: bool) -> memoryview:
         """See Container."""
-        found: memoryview | None = self._records.get((path, at))
+        found: memoryview | None = self._records.find((path, at))
         if found is None:
             if at >= self.count(path):
                 raise fault(f"has {self.count(path)} records, and number {at} is wanted", file=path)
@@ -113,7 +113,7 @@ class Parquet(_Copied):
     def __init__(self, verify: bool) -> None:
         super().__init__()
         self._verify = verify
-        self._groups = Bounded(RESIDENT)
+        self._groups = Kept(RESIDENT, lone=True)
         try:
             from pyarrow import parquet
         except ImportError as error:
@@ -133,7 +133,7 @@ class Parquet(_Copied):
         rows = [file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups)]
         ends = np.cumsum(rows)
         group = int(np.searchsorted(ends, at, "right"))
-        column = self._groups.get((path, group))
+        column = self._groups.find((path, group))
         if column is None:
             column = file.read_row_group(group, columns=["data"], use_threads=False).column("data")
             self._groups.put((path, group), column, column.nbytes)

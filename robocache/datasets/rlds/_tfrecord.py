@@ -11,7 +11,7 @@ import numpy as np
 
 from .._faults import fault, missing
 from .._files import Mapped
-from ._bounded import Bounded
+from .._kept import Kept
 
 MAPS = 32  # shards that are mapped at once
 RESIDENT = 128 << 20  # bytes of records that stay in memory
@@ -53,11 +53,11 @@ class TfRecords:
     def __init__(self, verify: bool) -> None:
         self._crc = crc32c() if verify else None
         self._tables: dict[Path, _Table] = {}
-        self._maps = Bounded(MAPS)  # each counts as one
-        self._pages = Bounded(RESIDENT, self._release)
+        self._maps = Kept(MAPS)  # each counts as one
+        self._pages = Kept(RESIDENT, lone=True, drop=self._release)
 
     def _map(self, path: Path) -> Mapped:
-        found: Mapped | None = self._maps.get(path)
+        found: Mapped | None = self._maps.find(path)
         if found is None:
             found = Mapped(path)
             self._maps.put(path, found, 1)
@@ -66,7 +66,7 @@ class TfRecords:
     def _release(self, place: tuple[Path, int, int]) -> None:
         """Give the pages of a record back; they come again from the file if anyone looks."""
         path, offset, length = place
-        found = self._maps.get(path)
+        found = self._maps.find(path)
         start, stop = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE * mmap.PAGESIZE
         if found is not None and stop > start and hasattr(mmap, "MADV_DONTNEED"):
             with suppress(ValueError, OSError):  # closed by another thread

@@ -12,11 +12,11 @@ from ..._core.errors import ArgumentError, DataError
 from .._faults import fault, faults
 from .._files import read_json
 from .._images import DCT
+from .._kept import Kept
 from ..facts import Finding, Span
 from ..model import Dataset, Episode, Episodes
 from ..streams import Stream, Timing
 from . import _language
-from ._bounded import Bounded
 from ._layout import TREE, Layout, Shard, layout
 from ._record import Record, counters
 from ._shards import container
@@ -77,7 +77,7 @@ class Rlds:
         self.counters = counters(list(self.steps.values()))
         self.specs = {name: leaf.spec(name) for name, leaf in self.steps.items()}
         self.container = container(where.form, verify)
-        self.kept = Bounded(NUMBERS)
+        self.kept = Kept(NUMBERS, lone=True)
         self.language: list[str] = []
         self.shards = [shard for shard in where.shards if shard.there]
         self.ends = np.cumsum([0, *self._counts()]).tolist()
