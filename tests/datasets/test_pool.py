@@ -32,8 +32,13 @@ def pool_of(limit: int) -> tuple[Pool, list[Thing], list[Thing]]:
         thing.closed = True
         closed.append(thing)
 
+    def opener(key: Any) -> Thing:
+        thing = Thing(key)  # never opened[-1]: by then another thread may have opened one
+        opened.append(thing)
+        return thing
+
     pool = Pool(limit, close)
-    pool.opener = lambda key: opened.append(Thing(key)) or opened[-1]  # type: ignore[attr-defined]
+    pool.opener = opener  # type: ignore[attr-defined]
     return pool, opened, closed
 
 
