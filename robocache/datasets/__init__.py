@@ -1,5 +1,6 @@
 """Robot datasets of any format as episodes of streams, with neither TensorFlow nor PyTorch."""
 
+from ._on_device import decode_images, image_decoder
 from ._registry import Reader, formats, open_dataset, register
 from .facts import ActionSpec, Finding, Span
 from .model import Dataset, Episode, StepIndex
@@ -19,7 +20,9 @@ __all__ = [
     "StreamSpec",
     "Timing",
     "Values",
+    "decode_images",
     "formats",
+    "image_decoder",
     "open_dataset",
     "register",
 ]

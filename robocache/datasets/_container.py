@@ -138,11 +138,15 @@ class Container:
                 yield self._reach(index, ordinal)
 
     def _seek(self, index: FrameIndex, key: int) -> None:
-        """Begin at a key frame, or at one before it if the container cannot find it."""
+        self._next = -1
+        self._next, first, packets = self.begin(index, key)
+        self._fresh, self._frames = True, self._decoded(first, packets)
+
+    def begin(self, index: FrameIndex, key: int) -> tuple[int, Any, Iterator[Any]]:
+        """Ordinal and packet of a key frame, or of one before it if the container cannot find it; what comes after."""
         for back in (key, key - 1, key - 2, 0):
             if back < 0:
                 continue
-            self._next = -1
             self.container.seek(int(index.seeks[back]), stream=self.stream, backward=True, any_frame=False)
             packets = self.container.demux(self.stream)
             first = next(packets, None)
@@ -150,9 +154,7 @@ class Container:
                 continue
             at = int(np.searchsorted(index.pts, first.pts))
             if at <= index.keys[key] and index.pts[at] == first.pts and first.is_keyframe:
-                self._next, self._fresh = at, True
-                self._frames = self._decoded(first, packets)
-                return
+                return at, first, packets
         raise ValueError(f"the key frame {int(index.keys[key])} cannot be found")
 
     @staticmethod

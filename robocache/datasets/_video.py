@@ -22,6 +22,7 @@ from ._pool import Pool
 from .streams import Picked, Source, listed
 
 OPEN = 16  # containers that stay open between reads
+OPEN_ON_DEVICE = 4  # the same with a decoder of a card, which holds some of its memory
 INDEX_BYTES = 32 << 20  # of frame times that are remembered
 GRAYS = {"gray12le": "<u2", "gray16le": "<u2", "gray10le": "<u2", "gray": "u1"}
 
@@ -40,28 +41,41 @@ class Videos:
     def __init__(self, limit: int = OPEN, threads: int = 1) -> None:
         if limit < 0 or threads < 1:
             raise ArgumentError(f"limit, threads: expected at least 0 and 1, got {limit} and {threads}")
-        self._pool = Pool(limit, self._shut)
+        self._pool, self._on_device = Pool(limit, self._shut), Pool(min(limit, OPEN_ON_DEVICE), self._shut)
         self._indices, self._threads = Kept(INDEX_BYTES), threads
 
     @staticmethod
-    def _shut(video: Container) -> None:
+    def _shut(video: Any) -> None:
         with suppress(OSError, ValueError):  # it is given up either way
             video.close()
 
     @contextmanager
-    def lease(self, path: Path, **place: Any) -> Iterator[tuple[Container, FrameIndex]]:
-        """An open file for this thread, and what it holds. Whatever is wrong with it is a DataError."""
+    def lease(self, path: Path, *, device: int | None = None, **place: Any) -> Iterator[tuple[Any, FrameIndex]]:
+        """An open file for this thread, and what it holds. Whatever is wrong with it is a DataError.
+
+        It is a Container, or an Nvdec where a device is given.
+        """
         av = pyav()
         kinds = (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError, NotImplementedError)
         with faults(*kinds, file=path, **place, doing="is no video that can be decoded"):
             status = path.stat()
             name = os.fspath(path), status.st_size, status.st_mtime_ns
-            with self._pool.lease(name, lambda: Container(path, self._threads)) as video:
+            pool = self._pool if device is None else self._on_device
+            with pool.lease((*name, device), lambda: self._open(path, device)) as video:
                 yield video, self._indices.get(name, video.survey, FrameIndex.nbytes)
+
+    def _open(self, path: Path, device: int | None) -> Any:
+        container = Container(path, self._threads)
+        if device is None:
+            return container
+        from ._gpu_video import opened
+
+        return opened(container, device)
 
     def close(self) -> None:
         """Close what is open."""
         self._pool.close()
+        self._on_device.close()
 
 
 class VideoSource(Source):
@@ -118,6 +132,26 @@ class VideoSource(Source):
     def encoded(self, at: Picked) -> list[bytes]:
         """Refused: a frame of a video cannot be decoded without those before it."""
         raise ArgumentError("decode=False: a frame of a video is not encoded on its own; read it decoded")
+
+    def frames(self) -> "VideoSource":
+        """See `Source.frames`."""
+        return self
+
+    def refusal(self, device: int) -> str:
+        """Why a card cannot decode this; nothing if it can."""
+        if self._gray is not None:
+            return f"its pixels are {self._gray}, not colours"
+        with self._videos.lease(self.path, device=device, **self._place) as (video, index):
+            found: str = video.refusal(index)
+            return found
+
+    def take_on(self, at: Picked, device: int) -> Any:
+        """Frames decoded on the device, which is the current one; a CuPy array, ordered on its current stream."""
+        from ._gpu_video import rgb
+
+        with self._videos.lease(self.path, device=device, **self._place) as (video, index):
+            self._checked(index)
+            return rgb(video, index, self.first + listed(at))
 
     def take(self, at: Picked) -> Any:
         """Decoded frames."""

@@ -221,13 +221,17 @@ class _Frames(Source):
         self.video, self.count, self.episode, self.key = video, count, episode, key
         self._inner: Any = None
 
-    def take(self, at: Any) -> Any:
-        """Frames as arrays (n, height, width, 3)."""
+    def frames(self) -> Any:
+        """See `Source.frames`."""
         if self._inner is None:
             from ._video import VideoSource  # type: ignore[import-not-found, unused-ignore]
 
             self._inner = VideoSource(self.video, 0, self.count, episode=self.episode, key=self.key)
-        return self._inner.take(at)
+        return self._inner
+
+    def take(self, at: Any) -> Any:
+        """Frames as arrays (n, height, width, 3)."""
+        return self.frames().take(at)
 
     def findings(self, episode: str) -> Iterator[Finding]:
         """A first and a last frame that cannot be read."""

@@ -128,6 +128,10 @@ class Source:
         """Where the encoded bytes lie, or None if no single range of a file holds a sample."""
         return None
 
+    def frames(self) -> Any:
+        """The `VideoSource` that reads them, or None if they are no video."""
+        return None
+
 
 class Values(Source):
     """Samples that are an array, or a function that reads it when the first of them is wanted."""
@@ -181,7 +185,7 @@ class Stream:
     def __len__(self) -> int:
         return self.timing.count
 
-    def read(self, index: Any = None, *, decode: bool = True) -> Any:
+    def read(self, index: Any = None, *, decode: bool = True, device: int | None = None, decoder: str = "auto") -> Any:
         r"""Some samples.
 
         Parameters
@@ -190,27 +194,61 @@ class Stream:
             Which; all of them by default. Negative positions count from the end.
         decode : bool
             False for the bytes as they are on disk, of a stream with a codec.
+        device : int, optional
+            GPU that the samples shall be on, as CuPy arrays in the order of its current stream.
+        decoder : {"auto", "cpu", "nvimgcodec", "pynvvideocodec"}
+            Who decodes JPEG and video for a device; see `decoder`.
 
         Returns
         -------
-        array (\*shape) for an int, else array (n, \*shape); bytes or a list of bytes with ``decode=False``
+        array (\*shape) for an int, else array (n, \*shape); bytes or a list of bytes with ``decode=False``; a list of
+        arrays where a device is given and their shapes differ
 
         Raises
         ------
         PositionError
             A position past either end.
         DTypeError
-            An index of another type.
+            An index of another type; text, for a device.
         ArgumentError
-            ``decode=False`` of plain numbers.
+            ``decode=False`` of plain numbers, or for a device; a decoder that cannot decode these.
+        DeviceError
+            A device that is not there.
         DataError
             The bytes on disk are damaged or missing; it names file, episode and stream.
         BackendError
             A decoder is not installed; it names the extra.
         """
         picked, single = positions(index, len(self), self.name)
-        found = self.source.take(picked) if decode else self.source.encoded(picked)
+        if device is not None or decoder != "auto":
+            found = self._read_on(picked, decode, device, decoder)
+        else:
+            found = self.source.take(picked) if decode else self.source.encoded(picked)
         return found[0] if single else found
+
+    def _read_on(self, picked: Picked, decode: bool, device: int | None, decoder: str) -> Any:
+        from . import _on_device
+
+        if not decode:
+            raise ArgumentError("decode=False: the bytes stay on the CPU; leave device and decoder out")
+        if device is None:
+            _on_device.stream_decoder(self, picked, device, decoder)
+            return self.source.take(picked)
+        return _on_device.read(self, picked, device, decoder, {**self._where(), "key": self.name})
+
+    def decoder(self, index: Any = None, *, device: int | None = None, decoder: str = "auto") -> str:
+        """Who decodes, if `read` is called so: ``"cpu"``, ``"nvimgcodec"`` (JPEG) or ``"pynvvideocodec"`` (video).
+
+        Notes
+        -----
+        ``"auto"`` is the decoder of the GPU if a device is given, the package is installed and it can decode all of
+        these; else ``"cpu"``, and what it gives is copied. That is settled before anything is decoded, by what is
+        installed, the bytes, and for a video by the first frame and the card; no decoder steps in for another. Errors
+        are those of `read`.
+        """
+        from . import _on_device
+
+        return _on_device.stream_decoder(self, positions(index, len(self), self.name)[0], device, decoder)[0]
 
     def ranges(self, index: Any = None) -> list[Range] | None:
         """File, offset, length and codec of the encoded bytes of some samples; None where they have none."""
