@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_opening(parser: argparse.ArgumentParser) -> None:
     """Options of every subcommand that opens a dataset."""
-    parser.add_argument("path", help="folder or file of the dataset")
+    parser.add_argument("path", help="folder, file or URL of the dataset")
     parser.add_argument("--format", help="take it for this format instead of looking")
     parser.add_argument("--split", metavar="NAME", help="only this split")
     parser.add_argument("--control-hz", type=float, metavar="HZ", help="the rate of steps that were not stamped")

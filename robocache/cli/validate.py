@@ -8,6 +8,7 @@ from typing import Any
 from .._core.errors import ArgumentError, DataError
 from ..datasets import Dataset, Finding, open_dataset
 from ..datasets._registry import choose, readers
+from ..datasets._remote import arrive
 from ..datasets.inspection import finding_of, inspect_dataset
 from .info import add_opening, opening, plain
 from .report import Report, printable
@@ -32,7 +33,8 @@ def run(args: argparse.Namespace) -> Report:
     """Print findings as they come; ok if there is no error."""
     if args.limit < 0:
         raise ArgumentError(f"--limit: expected 0 or more, got {args.limit}")
-    known_to_a_reader(Path(args.path), args.format)
+    path = arrive(args.path, args.format)[0] if "://" in args.path else Path(args.path)
+    known_to_a_reader(path, args.format)
     found: list[Finding] = []
     facts: dict[str, Any] = {"format": args.format, "episodes": None}
     for finding in findings(args, facts):

@@ -2,6 +2,7 @@
 
 from ._on_device import decode_images, image_decoder
 from ._registry import Reader, formats, open_dataset, register
+from ._remote import fetch
 from .facts import ActionSpec, Finding, Span
 from .model import Dataset, Episode, StepIndex
 from .streams import Range, Source, Stream, StreamSpec, Timing, Values
@@ -21,6 +22,7 @@ __all__ = [
     "Timing",
     "Values",
     "decode_images",
+    "fetch",
     "formats",
     "image_decoder",
     "open_dataset",

@@ -19,6 +19,7 @@ EXTRAS = {
     "PIL": "images",
     "h5py": "hdf5",
     "rosbags": "bags",
+    "fsspec": "remote",
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,41 @@ class Root:
 
     def file(self, name: str) -> Path:
         """As `at`, and it is there."""
-        path = self.at(name)
+        return self.here(self.at(name))
+
+    def here(self, path: Path, **place: Any) -> Path:
+        """A path that `at` gave, and it is there. Raises DataError."""
         if not path.is_file():
-            raise fault("there is no such file", file=path)
+            raise fault("there is no such file", file=path, **place)
         return path
+
+    def size(self, path: Path) -> int | None:
+        """Bytes of the file at a path that `at` gave; None if there is none."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def names(self, folder: str = "") -> set[str]:
+        """What is in a folder; nothing if it is not there."""
+        path = self.at(folder)
+        with faults(OSError, file=path):
+            return set(os.listdir(path)) if path.is_dir() else set()
+
+    def sizes(self) -> dict[str, int | None]:
+        """Names and bytes of what is right in the folder; None for links to nothing."""
+        found: dict[str, int | None] = {}
+        with faults(OSError, file=self.path), os.scandir(self.path) as entries:
+            for entry in entries:
+                found[entry.name] = None
+                with suppress(OSError):
+                    found[entry.name] = entry.stat().st_size
+        return found
+
+    def below(self, path: Path) -> "Root":
+        """A folder in this one as a root of its own."""
+        return Root(path)
 
 
 def read_json(path: Path, kind: type = dict) -> Any:

@@ -78,8 +78,9 @@ def open_dataset(
 
     Parameters
     ----------
-    path : path
-        Its folder or file.
+    path : path or URL
+        Its folder or file. A URL is brought into a local folder as `fetch` does: for LeRobot and RLDS only the metadata
+        now and each other file when it is asked for, for other formats all of it.
     format : str, optional
         One of ``robocache.datasets.formats()``, in place of looking.
     split : str, optional
@@ -89,7 +90,7 @@ def open_dataset(
     verify : bool
         Check checksums when bytes are read, where the format has them.
     **options
-        Of the format; see its module.
+        Of the format; see its module. For a URL also ``cache``, ``storage_options`` and ``offline``, of `fetch`.
 
     Returns
     -------
@@ -111,6 +112,10 @@ def open_dataset(
     >>> sorted(rd.formats())[:3]
     ['bags', 'bridge', 'calvin']
     """
+    if isinstance(path, str) and "://" in path:
+        from ._remote import open_remote
+
+        return open_remote(path, format=format, split=split, control_hz=control_hz, verify=verify, **options)
     path = Path(path)
     if not path.exists():
         raise fault("there is nothing", file=path)

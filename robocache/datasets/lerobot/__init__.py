@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from .._files import Root
 from .._registry import Reader
 from ..model import Dataset, Episodes
 from ._dataset import Contents
@@ -29,7 +30,7 @@ def sniff(path: Path) -> float:
 
 def open_lerobot(
     path: Path, *, control_hz: float | None = None, verify: bool = True, cache_bytes: int = 256 << 20,
-    open_videos: int = 16, video_threads: int = 1,
+    open_videos: int = 16, video_threads: int = 1, root: Root | None = None,
 ) -> Dataset:  # fmt: skip
     """Open a LeRobot dataset.
 
@@ -47,6 +48,8 @@ def open_lerobot(
         Video files that stay open between reads.
     video_threads : int
         Threads of each video decoder.
+    root : Root, optional
+        What brings the files of ``data`` and ``videos`` when they are asked for; by default they are there.
 
     Returns
     -------
@@ -58,7 +61,8 @@ def open_lerobot(
     DataError
         Another version, or metadata that is damaged.
     """
-    contents = Contents(Path(path), control_hz, verify, cache_bytes, open_videos, video_threads)
+    root = Root(path) if root is None else root
+    contents = Contents(root, control_hz, verify, cache_bytes, open_videos, video_threads)
     return Dataset(
         format="lerobot",
         name=Path(path).resolve().name,

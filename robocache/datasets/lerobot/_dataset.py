@@ -1,7 +1,6 @@
 """From the metadata of a dataset to its episodes."""
 
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._faults import fault, faults
+from .._faults import fault
 from .._files import Root, read_json
 from .._video import Videos, VideoSource
 from ..facts import Span
@@ -54,9 +53,9 @@ class Contents:
     """An open dataset: its files, its tables, and which episodes are there."""
 
     def __init__(
-        self, path: Path, control_hz: float | None, verify: bool, cache_bytes: int, open_videos: int, video_threads: int
+        self, root: Root, control_hz: float | None, verify: bool, cache_bytes: int, open_videos: int, video_threads: int
     ) -> None:
-        self.root = Root(path)
+        self.root = root
         self.info: Info = read_info(self.root)
         self.files = Parquets(cache_bytes, verify)
         self.videos = Videos(open_videos, video_threads)
@@ -68,7 +67,7 @@ class Contents:
             self.table = read_parquet_table(self.root, self.info, self.files)
         self.present = np.flatnonzero(self._there())
         if len(self.table.ids) and not len(self.present):
-            raise fault(f"holds the data of none of the {len(self.table.ids)} episodes it tells of", file=path)
+            raise fault(f"holds the data of none of the {len(self.table.ids)} episodes it tells of", file=root.path)
         self._runs: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def _there(self) -> NDArray[np.bool_]:
@@ -81,9 +80,7 @@ class Contents:
                 continue
             folder, _, name = self.data_name(place).rpartition("/")
             if folder not in listings:
-                path = self.root.at(folder or ".")
-                with faults(OSError, file=path):
-                    listings[folder] = set(os.listdir(path)) if path.is_dir() else set()
+                listings[folder] = self.root.names(folder)
             known[file] = name in listings[folder]
         return np.array([known[file] for file in files], bool)
 
@@ -103,11 +100,9 @@ class Contents:
             chunk_index=int(part.chunks[place]), file_index=int(part.files[place]),
         )  # fmt: skip
 
-    def _file(self, name: str, place: int, key: str | None = None) -> Path:
-        path = self.root.at(name)
-        if not path.is_file():
-            raise fault("there is no such file", file=path, episode=int(self.table.ids[place]), key=key)
-        return path
+    def _video(self, place: int, key: str) -> Path:
+        path = self.root.at(self.video_name(place, key))
+        return self.root.here(path, episode=int(self.table.ids[place]), key=key)
 
     def run(self, place: int, key: str) -> tuple[int, int]:
         """The ordinal of an episode's first frame in its video file, and the number of frames of that file.
@@ -148,10 +143,14 @@ class Contents:
         """The episode at a position; nothing of it is read, only the size of its file looked at."""
         place = int(self.present[at])
         ident, length = int(self.table.ids[place]), int(self.table.lengths[place])
-        path = self._file(self.data_name(place), place)
-        if length > ROWS_PER_BYTE * path.stat().st_size:
-            raise fault(f"claims {length} steps in {path.stat().st_size} bytes", file=path, episode=ident)
-        rows = Rows(self.files, lambda: path, self._guess(place), length, ident, self.alone)
+        path = self.root.at(self.data_name(place))
+        size = self.root.size(path)
+        if size is None:
+            raise fault("there is no such file", file=path, episode=ident)
+        if length > ROWS_PER_BYTE * size:
+            raise fault(f"claims {length} steps in {size} bytes", file=path, episode=ident)
+        there = partial(self.root.here, path, episode=ident)
+        rows = Rows(self.files, there, self._guess(place), length, ident, self.alone)
         timing = Timing(length, INDEX, rate=self.rate)
         where: partial[dict[str, Any]] = partial(dict, file=path, episode=ident)
         streams = {
@@ -185,7 +184,7 @@ class Contents:
         if feature.dtype != "video":
             return ColumnSource(rows, feature)
         return VideoSource(
-            lambda: self._file(self.video_name(place, key), place, key), lambda: self.first_frame(place, key),
+            lambda: self._video(place, key), lambda: self.first_frame(place, key),
             rows.length, shape=feature.spec.shape, total=lambda: self.run(place, key)[1], gray=feature.gray,
             depth=feature.depth, videos=self.videos, episode=ident, key=key,
         )  # fmt: skip

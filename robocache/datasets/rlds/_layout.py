@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._faults import fault, faults
+from .._faults import fault
 from .._files import Root, read_json
 from ._shards import FORMATS
 
@@ -95,15 +95,15 @@ def sniff(path: Path) -> float:
         return 0.0
 
 
-def layout(path: Path) -> Layout:
-    """Read ``dataset_info.json`` and see what is there. Raises DataError."""
+def layout(path: Path, files: Root) -> Layout:
+    """Read ``dataset_info.json`` and see what is there of ``files``. Raises DataError."""
     try:
         folder = find(path)
     except (ValueError, OSError) as error:
         raise fault(str(error), file=path) from None
     if folder is None:
         raise fault(f"there is no {INFO} with a {TREE} beside it", file=path)
-    root = Root(folder)
+    root = files.below(folder)
     info_path = root.file(INFO)
     info = read_json(info_path)
     name, form = info.get("name"), info.get("fileFormat") or "tfrecord"
@@ -112,8 +112,7 @@ def layout(path: Path) -> Layout:
     if form not in FORMATS:
         raise fault(f"says the file format {form!r}; {', '.join(FORMATS)} are read", file=info_path)
     made = Layout(root, info, name, str(info.get("version", folder.name)), form)
-    with faults(OSError, file=folder), os.scandir(folder) as entries:
-        present = {entry.name: entry for entry in entries}
+    present = root.sizes()
     splits = info.get("splits")
     if not isinstance(splits, list) or not all(isinstance(split, dict) for split in splits):
         raise fault("says no list of splits", file=info_path)
@@ -126,7 +125,7 @@ def layout(path: Path) -> Layout:
     return made
 
 
-def _add(made: Layout, info: Path, split: dict[str, Any], present: dict[str, Any]) -> None:
+def _add(made: Layout, info: Path, split: dict[str, Any], present: dict[str, int | None]) -> None:
     """One split with its shards."""
     name, template = split.get("name"), split.get("filepathTemplate") or TEMPLATE
     if not isinstance(name, str) or not name or name in made.splits or not isinstance(template, str):
@@ -140,7 +139,8 @@ def _add(made: Layout, info: Path, split: dict[str, Any], present: dict[str, Any
     first = 0
     for k, count in enumerate(counts):
         file = _named(made, name, template, k, len(counts))
-        size = _bytes(made.root, file, present)
+        # Its name may have folders, but not lead out.
+        size = present[file] if file in present else made.root.size(made.root.at(file))
         if size is not None and count is not None and count > (size // 16 if made.form == "tfrecord" else size * 8):
             raise fault(f"has {size} bytes, and {info.name} says {count} records", file=made.root.path / file)
         made.shards.append(Shard(file, name, first, count, size is not None))
@@ -148,14 +148,6 @@ def _add(made: Layout, info: Path, split: dict[str, Any], present: dict[str, Any
     told = split.get("numBytes")
     if isinstance(told, (int, str)) and re.fullmatch(r"\d{1,19}", str(told)):
         made.sizes[name] = int(told)
-
-
-def _bytes(root: Root, file: str, present: dict[str, Any]) -> int | None:
-    """Size of a shard, None if it is not there. Its name may have folders, but not lead out."""
-    try:
-        return int((present[file] if file in present else root.at(file)).stat().st_size)
-    except OSError:
-        return None
 
 
 def _counts(info: Path, name: str, lengths: Any) -> Iterator[int]:

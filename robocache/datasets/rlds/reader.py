@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..._core.errors import ArgumentError, DataError
 from .._faults import fault, faults
-from .._files import read_json
+from .._files import Root, read_json
 from .._images import DCT
 from .._kept import Kept
 from ..facts import Finding, Span
@@ -31,7 +31,7 @@ LABELS = 16 << 20  # bytes that a file of labels may have
 
 def open_rlds(
     path: Path, *, control_hz: float | None = None, verify: bool = True, dct: str = "fast",
-    language: Sequence[str] | None = None, name: str | None = None,
+    language: Sequence[str] | None = None, name: str | None = None, root: Root | None = None,
 ) -> Dataset:  # fmt: skip
     """Open an RLDS dataset; reached by `robocache.datasets.open_dataset`.
 
@@ -49,6 +49,8 @@ def open_rlds(
         Names of the features that ``Episode.language`` is made from, in place of those with the usual names.
     name : str, optional
         The dataset that this is, for `register_dataset`, where ``dataset_info.json`` has another name.
+    root : Root, optional
+        What brings shards when they are asked for; by default they are there.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def open_rlds(
     """
     if dct not in DCT:
         raise ArgumentError(f"dct: expected one of {sorted(DCT)}, got {dct!r}")
-    found = Rlds(layout(Path(path)), control_hz, verify, dct, name)
+    found = Rlds(layout(Path(path), Root(path) if root is None else root), control_hz, verify, dct, name)
     found.language = found.instructions(language)
     return found.dataset()
 
