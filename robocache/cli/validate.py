@@ -9,7 +9,8 @@ from .._core.errors import ArgumentError, DataError
 from ..datasets import Dataset, Finding, open_dataset
 from ..datasets._registry import choose, readers
 from ..datasets._remote import arrive
-from ..datasets.inspection import finding_of, inspect_dataset
+from ..datasets.facts import finding_of
+from ..datasets.inspection import inspect_dataset
 from .info import add_opening, opening, plain
 from .report import Report, printable
 

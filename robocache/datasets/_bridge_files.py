@@ -14,7 +14,7 @@ from ._faults import fault, faults
 from ._files import Root
 from ._images import codec_of, decode_image
 from ._walks import names_in
-from .facts import Finding
+from .facts import Finding, finding_of
 from .streams import Picked, Range, Source, listed
 
 IMAGE = re.compile(r"im_(\d{1,7})\.(jpe?g|png)")
@@ -94,7 +94,7 @@ class Pictures(Source):
             try:
                 self.take(slice(step, step + 1, 1))
             except DataError as error:
-                yield Finding("error", str(error), error.file, self.episode, self.key)
+                yield finding_of(error, self.episode)._replace(key=self.key)
 
 
 def language(path: Path) -> tuple[list[str], list[float]]:

@@ -1,7 +1,5 @@
 """Errors that say where in a dataset something is wrong, and extras that are not installed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
 from typing import Any, NoReturn
 
@@ -33,15 +31,24 @@ def fault(message: str, *, file: Path | None = None, episode: Any = None, key: s
     return error
 
 
-@contextmanager
-def faults(*kinds: type[BaseException], file: Path | None = None, episode: Any = None, key: str | None = None,
-           doing: str = "cannot be read") -> Iterator[None]:  # fmt: skip
+class faults:
     """Turn what a library throws over bad bytes into a `DataError` with the place."""
-    try:
-        yield
-    except kinds as error:
-        said = str(error) or type(error).__name__
-        raise fault(f"{doing}: {said}", file=file, episode=episode, key=key) from error
+
+    __slots__ = ("_kinds", "_place", "_said")  # no generator: it is entered for every sample
+
+    def __init__(
+        self, *kinds: type[BaseException], file: Path | None = None, episode: Any = None, key: str | None = None,
+        doing: str = "cannot be read",
+    ) -> None:  # fmt: skip
+        self._kinds, self._said, self._place = kinds, doing, (file, episode, key)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, self._kinds):
+            file, episode, key = self._place
+            said = str(error) or type(error).__name__
+            raise fault(f"{self._said}: {said}", file=file, episode=episode, key=key) from error
 
 
 def missing(module: str, why: str, error: ImportError) -> NoReturn:

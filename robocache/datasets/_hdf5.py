@@ -4,7 +4,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from .._core.errors import DataError
 from ._faults import fault, faults, missing
 from ._hdf5_chunks import GZIP, SHUFFLE, Packed
+from ._kept import Kept
 from ._pool import Pool
 from .streams import Kind
 
@@ -33,6 +34,8 @@ def _forked() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 OPEN_FILES = 16
+CHUNK_BYTES = 32 << 20  # of unpacked chunks that are kept
+PLACE_BYTES = 16 << 20  # of where chunks lie
 MAX_BYTES = 4 << 30
 NAMES, DATASETS, DEPTH, HOPS = 1_000_000, 10_000, 8, 8
 TEXT_BYTES = 1 << 26
@@ -49,7 +52,7 @@ class Node(NamedTuple):
     dtype: np.dtype[Any]  # in the byte order of this machine; object for text
     stored: np.dtype[Any]
     offset: int | None  # of its bytes, where they lie in one piece and as they are in memory
-    packed: Packed | None  # where chunks can be unpacked here
+    packed: Packed | None  # where chunks can be read here
     chunk: tuple[int, ...] | None
     most: int  # bytes that a file of this size may unpack to
     raw_text: bool = False  # references to text at ``offset``
@@ -60,18 +63,13 @@ class Files:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
+        self.chunks, self.places = Kept(CHUNK_BYTES), Kept(PLACE_BYTES, lone=True)
         self._pool = Pool(OPEN_FILES, _close)
         self._handles = Pool(OPEN_FILES, os.close)
 
-    @contextmanager
-    def handle(self, path: Path, **place: Any) -> Iterator[int]:
-        """The file for `os.pread`, with no lock."""
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-        with (
-            faults(OSError, ValueError, file=path, **place),
-            self._handles.lease(path, lambda: os.open(path, flags)) as one,
-        ):
-            yield one
+    def handle(self, path: Path) -> AbstractContextManager[int]:
+        """The file for `os.pread`, with no lock. Raises OSError."""
+        return self._handles.lease(str(path), lambda: os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
 
     @contextmanager
     def use(self, path: Path, **place: Any) -> Iterator[Any]:
@@ -95,6 +93,8 @@ class Files:
 
     def close(self) -> None:
         """Close what is open."""
+        self.chunks.clear()
+        self.places.clear()
         self._handles.close()
         with LOCK:
             self._pool.close()
@@ -202,7 +202,7 @@ def describe(dataset: Any, name: str, path: str, size: int) -> Node:
             offset = None
     if layout == h5py.h5d.CHUNKED:
         chunk = tuple(int(n) for n in plist.get_chunk())
-        if same and filters and set(filters) <= {GZIP, SHUFFLE} and len(set(filters)) == len(filters) and shape:
+        if same and set(filters) <= {GZIP, SHUFFLE} and len(set(filters)) == len(filters) and shape:
             fill = np.zeros((), stored)
             plist.get_fill_value(fill)
             packed = Packed(chunk, filters, fill[()])

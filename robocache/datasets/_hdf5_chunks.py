@@ -1,15 +1,16 @@
-"""Chunks that were packed with gzip: unpacked here, within bounds, and with no lock held."""
+"""Chunks that are plain or packed with gzip: unpacked here, within bounds, and with no lock held."""
 
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 GZIP, SHUFFLE = 1, 2
+Corner = tuple[int, ...]
 
 
 class Packed(NamedTuple):
@@ -21,28 +22,38 @@ class Packed(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a chunk lies; an offset of None is one that was never written."""
+    """Where a chunk lies, and which filters it skipped."""
 
-    corner: tuple[int, ...]
     mask: int
-    offset: int | None
+    offset: int
     size: int
 
 
-def corners(rows: NDArray[np.int64], shape: Sequence[int], chunk: Sequence[int]) -> list[tuple[int, ...]]:
-    """First positions of all chunks that hold some of the rows."""
-    first = np.unique(rows // chunk[0]) * chunk[0]
-    across = [range(0, n, c) for n, c in zip(shape[1:], chunk[1:], strict=True)]
-    return [tuple(map(int, corner)) for corner in itertools.product(first.tolist(), *across)]
+class Tile(NamedTuple):
+    """A chunk's part of a row: its corner but for the first axis, where its values go, and which those are."""
+
+    corner: Corner
+    target: tuple[slice, ...]
+    source: tuple[slice, ...]
+
+
+def tiles_of(shape: Sequence[int], chunk: Sequence[int]) -> list[Tile]:
+    """The parts that the chunks make of a row."""
+    found = []
+    for corner in itertools.product(*(range(0, n, c) for n, c in zip(shape[1:], chunk[1:], strict=True))):
+        ends = [min(at + c, n) for at, c, n in zip(corner, chunk[1:], shape[1:], strict=True)]
+        target = tuple(slice(at, end) for at, end in zip(corner, ends, strict=True))
+        found.append(Tile(corner, target, tuple(slice(0, part.stop - part.start) for part in target)))
+    return found
 
 
 def unpack(data: bytes, packed: Packed, mask: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """A chunk as an array. Raises ValueError, zlib.error."""
     size = math.prod(packed.shape) * dtype.itemsize
-    for at, kind in reversed(list(enumerate(packed.filters))):
+    for at in range(len(packed.filters) - 1, -1, -1):
         if mask >> at & 1:
             continue
-        if kind == GZIP:
+        if packed.filters[at] == GZIP:
             unpacker = zlib.decompressobj()
             data = unpacker.decompress(data, size + 1)
             if not unpacker.eof:
@@ -55,27 +66,38 @@ def unpack(data: bytes, packed: Packed, mask: int, dtype: np.dtype[Any]) -> NDAr
 
 
 def gather(
-    rows: NDArray[np.int64], shape: tuple[int, ...], dtype: np.dtype[Any], packed: Packed, places: Sequence[Place],
-    fetch: Callable[[int, int], bytes],
+    rows: NDArray[np.int64], shape: tuple[int, ...], dtype: np.dtype[Any], packed: Packed, tiles: Sequence[Tile],
+    chunk: Callable[[Corner], Any],
 ) -> NDArray[Any]:  # fmt: skip
-    """Rows of a dataset out of its chunks. ``fetch`` reads bytes of the file."""
+    """Rows of a dataset out of its chunks. ``chunk`` gives the one at a corner, None for one never written."""
     out = np.empty((len(rows), *shape[1:]), dtype.newbyteorder("="))
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    for corner, mask, offset, size in places:
-        low, high = np.searchsorted(ordered, (corner[0], corner[0] + packed.shape[0]))
-        inner: Any = tuple(
-            slice(start, min(start + n, end))
-            for start, n, end in zip(corner[1:], packed.shape[1:], shape[1:], strict=True)
-        )
-        target: Any = (order[low:high], *inner)
-        if offset is None:
-            out[target] = packed.fill
-            continue
-        chunk = unpack(fetch(offset, size), packed, mask, dtype)
-        source: Any = (ordered[low:high] - corner[0], *(slice(0, s.stop - s.start) for s in inner))
-        out[target] = chunk[source]
+    for corner, to, inside in _by_chunk(rows, packed.shape[0]):
+        for tile in tiles:
+            found = chunk((corner, *tile.corner))
+            out[to, *tile.target] = packed.fill if found is None else found[inside, *tile.source]
     return out
 
 
-__all__ = ["GZIP", "SHUFFLE", "Packed", "Place", "corners", "gather", "unpack"]
+def _by_chunk(rows: NDArray[np.int64], long: int) -> Iterator[tuple[int, Any, Any]]:
+    """First row of every chunk, and which of ``rows`` are in it: where they go, and which rows of the chunk."""
+    if len(rows) == 1:
+        row = int(rows[0])
+        yield row - row % long, 0, row % long
+        return
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    number = ordered // long
+    for low, high in itertools.pairwise([0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(rows)]):
+        corner = int(number[low]) * long
+        yield corner, _run(order[low:high]), _run(ordered[low:high] - corner)
+
+
+def _run(at: NDArray[np.int64]) -> Any:
+    """Positions as a slice where they follow one another, which needs no copy on the way."""
+    first, last = int(at[0]), int(at[-1])
+    if last - first + 1 == len(at) and (len(at) < 3 or bool((at[1:] > at[:-1]).all())):
+        return slice(first, last + 1)
+    return at
+
+
+__all__ = ["GZIP", "SHUFFLE", "Packed", "Place", "Tile", "gather", "tiles_of", "unpack"]

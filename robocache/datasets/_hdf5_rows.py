@@ -3,6 +3,7 @@
 import math
 import os
 import zlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from ._faults import fault, faults
 from ._hdf5 import PROBLEMS, Files, Node, at
 from ._hdf5_attributes import texts
-from ._hdf5_chunks import Place, corners, gather
+from ._hdf5_chunks import Corner, Packed, Place, Tile, gather, tiles_of, unpack
 from ._hdf5_text import Raw
 from .streams import Picked, Range, Source, listed
 
 KEEP_BYTES = 1 << 18  # a stream in chunks that is no larger is read once and kept: its chunks are often one row each
 CHUNKS = 1 << 20  # of one read
+EACH_PLACE = 320  # bytes of memory
 PIECE = 1 << 30  # of one call to the system
 
 
@@ -28,6 +30,8 @@ class Rows(Source):
     def __init__(self, files: Files, path: Path, node: Node, episode: Any = None) -> None:
         self.files, self.path, self.node, self.episode = files, path, node, episode
         self.row_bytes = math.prod(node.shape[1:]) * node.stored.itemsize
+        self._small = math.prod(node.shape) * max(1, node.stored.itemsize) <= KEEP_BYTES
+        self._problems = faults(*PROBLEMS, zlib.error, **self._place)
 
     @property
     def _place(self) -> dict[str, Any]:
@@ -37,8 +41,9 @@ class Rows(Source):
         """Some rows, in the order that was asked for."""
         if self.node.offset is not None and not self.node.raw_text:
             return self._straight(at)
-        if math.prod(self.node.shape) * max(1, self.node.stored.itemsize) <= KEEP_BYTES:
-            return self._kept[at].copy()
+        if self._small:
+            kept = self.files.chunks.get((str(self.path), self.node.path, ()), self._all, lambda found: found.nbytes)
+            return kept[at].copy()
         return self._some(listed(at))
 
     def ranges(self, at: Picked) -> list[Range] | None:
@@ -51,24 +56,24 @@ class Rows(Source):
     def _straight(self, at: Picked) -> Any:
         rows = listed(at)
         out = np.empty((len(rows), *self.node.shape[1:]), self.node.dtype)
-        flat = out.reshape(-1).view(np.uint8)
-        with self.files.handle(self.path, episode=self.episode, key=self.node.name) as handle:
-            for start, stop in _runs(rows):
-                first = int(rows[start]) * self.row_bytes + (self.node.offset or 0)
-                _fill(handle, flat[start * self.row_bytes : stop * self.row_bytes], first)
-        return self._checked(out)
+        each, base = self.row_bytes, self.node.offset or 0
+        with self._problems, self.files.handle(self.path) as handle:
+            if len(rows) != 1 or os.preadv(handle, [out.data], int(rows[0]) * each + base) != each:
+                flat = out.reshape(-1).view(np.uint8)
+                for start, stop in _runs(rows):
+                    _fill(handle, flat[start * each : stop * each], int(rows[start]) * each + base)
+        return self._checked(out) if out.dtype == bool else out
 
-    @cached_property
-    def _kept(self) -> Any:
+    def _all(self) -> Any:
         return self._some(np.arange(self.node.shape[0], dtype=np.int64))
 
     def _some(self, rows: NDArray[np.int64]) -> Any:
         node, most = self.node, self.files.max_bytes
         wanted = len(rows) * max(1, self.row_bytes)
         if node.chunk is not None:
-            wanted = max(wanted, math.prod(node.chunk) * node.stored.itemsize)
-            across = math.prod(-(-n // c) for n, c in zip(node.shape[1:], node.chunk[1:], strict=True))
-            along = min(len(rows), (int(rows.max()) - int(rows.min())) // node.chunk[0] + 2) if len(rows) else 0
+            across, size = self._chunk_counts
+            wanted = max(wanted, size)
+            along = min(len(rows), (int(rows.max()) - int(rows.min())) // node.chunk[0] + 2) if len(rows) > 1 else 1
             if along * across > CHUNKS:
                 raise fault(f"lies in more than {CHUNKS} chunks; read fewer rows", **self._place)
         if wanted > min(most, node.most):
@@ -78,28 +83,68 @@ class Rows(Source):
             return np.empty((0, *node.shape[1:]), node.dtype)
         if node.raw_text and node.offset is not None:
             return self._heap_text(rows)
-        return self._checked(self._unpacked(rows) if node.packed is not None else self._by_library(rows))
+        return self._checked(self._by_library(rows) if node.packed is None else self._unpacked(rows, node.packed))
 
-    def _unpacked(self, rows: NDArray[np.int64]) -> Any:
-        node, packed = self.node, self.node.packed
-        if packed is None:
-            raise fault("has no chunks that can be unpacked", **self._place)
-        places = []
-        with self.files.use(self.path, episode=self.episode, key=node.name) as file:
-            dataset = self._dataset(file)
-            for corner in corners(rows, node.shape, packed.shape):
-                info = dataset.get_chunk_info_by_coord(corner)
-                places.append(Place(corner, int(info.filter_mask), info.byte_offset, int(info.size)))
-        with (
-            self.files.handle(self.path, episode=self.episode, key=node.name) as handle,
-            faults(*PROBLEMS, zlib.error, **self._place),
-        ):
-            size = os.fstat(handle).st_size
-            if any(place.offset is not None and place.offset + place.size > size for place in places):
-                raise ValueError("is cut off: a chunk does not lie within the file")
-            return gather(
-                rows, node.shape, node.stored, packed, places, lambda offset, length: os.pread(handle, length, offset)
-            )
+    @cached_property
+    def _chunk_counts(self) -> tuple[int, int]:
+        """How many chunks a row lies in, and the bytes of one."""
+        chunk = self.node.chunk or ()
+        across = math.prod(-(-n // c) for n, c in zip(self.node.shape[1:], chunk[1:], strict=True))
+        return across, math.prod(chunk) * self.node.stored.itemsize
+
+    @cached_property
+    def _tiles(self) -> list[Tile]:
+        return tiles_of(self.node.shape, self.node.chunk or ())
+
+    def _unpacked(self, rows: NDArray[np.int64], packed: Packed) -> Any:
+        node, kept, path = self.node, self.files.chunks, str(self.path)
+        places = self.files.places.get((path, node.path), self._located, lambda found: EACH_PLACE * len(found))
+        if len(rows) == 1 and not packed.filters and packed.shape[1:] == node.shape[1:]:
+            return self._plain(int(rows[0]), packed, places)
+        several = packed.shape[0] > 1  # rows in a chunk: one that is read once need not be kept
+
+        def chunk(corner: Corner) -> Any:
+            found = kept.find((path, node.path, corner)) if several else None
+            place = places.get(corner)
+            if found is not None or place is None:
+                return found
+            mask, offset, size = place
+            with self.files.handle(self.path) as handle:
+                if offset + size > os.fstat(handle).st_size:
+                    raise ValueError(f"is cut off: a chunk of {size} bytes at {offset} does not lie within the file")
+                found = unpack(os.pread(handle, size, offset), packed, mask, node.stored)
+            if several:
+                kept.put((path, node.path, corner), found, found.nbytes)
+            return found
+
+        with self._problems:
+            return gather(rows, node.shape, node.stored, packed, self._tiles, chunk)
+
+    def _plain(self, row: int, packed: Packed, places: Mapping[Corner, Place]) -> Any:
+        """A row that lies in one piece in a chunk."""
+        inside = row % packed.shape[0]
+        place = places.get((row - inside, *(0,) * (len(packed.shape) - 1)))
+        if place is None:
+            return np.full((1, *self.node.shape[1:]), packed.fill, self.node.dtype)
+        out = np.empty((1, *self.node.shape[1:]), self.node.stored)
+        with self._problems, self.files.handle(self.path) as handle:
+            if place.size != self._chunk_counts[1]:
+                raise ValueError(f"a chunk of {self._chunk_counts[1]} bytes is said to have {place.size}")
+            start = place.offset + inside * self.row_bytes
+            if os.preadv(handle, [out.data], start) != self.row_bytes:
+                raise ValueError(f"is cut off: {self.row_bytes} bytes at {start} are wanted")
+        return out.astype(self.node.dtype, copy=False)
+
+    def _located(self) -> dict[Corner, Place]:
+        """Where all chunks that were written lie: libhdf5 walks over all of them to find a single one, too."""
+        found = {}
+
+        def note(info: Any) -> None:
+            found[tuple(map(int, info.chunk_offset))] = Place(int(info.filter_mask), info.byte_offset, int(info.size))
+
+        with self.files.use(self.path, episode=self.episode, key=self.node.name) as file:
+            self._dataset(file).chunk_iter(note)
+        return found
 
     def _by_library(self, rows: NDArray[np.int64]) -> Any:
         import h5py

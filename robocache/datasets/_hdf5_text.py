@@ -4,7 +4,8 @@ import os
 import struct
 from pathlib import Path
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from ._sniffs import HDF5
+
 HEAP_BYTES = 1 << 26
 TEXT_BYTES = 1 << 26
 MESSAGES = 4096
@@ -18,7 +19,7 @@ class Raw:
         self.path = path
         with open(path, "rb") as file:
             head = file.read(16)
-        version = head[8] if len(head) == 16 and head[:8] == SIGNATURE else 255
+        version = head[8] if len(head) == 16 and head[:8] == HDF5 else 255
         widths = head[13:15] if version < 2 else head[9:11] if version < 4 else b""
         self.usable = widths == b"\x08\x08"
 
@@ -105,4 +106,4 @@ def _value(body: bytes, name: bytes, count: int) -> bytes | None:
     return body[start : start + 16 * count]
 
 
-__all__ = ["SIGNATURE", "Raw"]
+__all__ = ["Raw"]

@@ -3,8 +3,8 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakSet
 
@@ -25,22 +25,9 @@ class Pool:
         self._idle: OrderedDict[tuple[Hashable, int], Any] = OrderedDict()
         self._serial, self._life = 0, object()
 
-    @contextmanager
-    def lease(self, key: Hashable, make: Callable[[], Any]) -> Iterator[Any]:
+    def lease(self, key: Hashable, make: Callable[[], Any]) -> AbstractContextManager[Any]:
         """The thing called ``key``, this thread's alone meanwhile; one that failed is closed, not kept."""
-        life, thing = self._life, self._take(key)
-        if thing is None:
-            thing = make()
-        try:
-            yield thing
-        except BaseException:
-            if life is self._life:
-                self._close(thing)
-            raise
-        if life is self._life:
-            self._give(key, thing)
-        else:
-            _inherited.append(thing)
+        return _Lease(self, key, make)
 
     def _take(self, key: Hashable) -> Any:
         with self._lock:
@@ -53,8 +40,8 @@ class Pool:
         with self._lock:
             self._serial += 1
             self._idle[key, self._serial] = thing
-            excess = [self._idle.popitem(last=False)[1] for _ in range(len(self._idle) - self.limit)]
-        for old in excess:
+            old = self._idle.popitem(last=False)[1] if len(self._idle) > self.limit else None
+        if old is not None:
             self._close(old)
 
     def close(self) -> None:
@@ -66,6 +53,31 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self._idle)
+
+
+class _Lease:
+    """See `Pool.lease`. No generator: it is entered for every sample."""
+
+    __slots__ = ("_key", "_life", "_make", "_pool", "_thing")
+
+    def __init__(self, pool: Pool, key: Hashable, make: Callable[[], Any]) -> None:
+        self._pool, self._key, self._make = pool, key, make
+
+    def __enter__(self) -> Any:
+        self._life, self._thing = self._pool._life, self._pool._take(self._key)
+        if self._thing is None:
+            self._thing = self._make()
+        return self._thing
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        pool, own = self._pool, self._life is self._pool._life
+        if error is not None:
+            if own:
+                pool._close(self._thing)
+        elif own:
+            pool._give(self._key, self._thing)
+        else:
+            _inherited.append(self._thing)
 
 
 _pools: "WeakSet[Pool]" = WeakSet()

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._core.errors import ArgumentError
 from ._faults import fault
+from ._sniffs import SNIFFS
 from .model import Dataset
 
 
@@ -32,8 +33,18 @@ class Reader:
     open: Callable[..., Dataset]
 
 
-# Modules that hold a READER. Others come by the entry points "robocache.datasets", or by `register`.
-BUILT_IN = (".bags", ".bridge", ".calvin", ".droid", ".lerobot", ".logs", ".rlds", ".robomimic")
+def _opener(name: str) -> Callable[..., Dataset]:
+    """``open_<name>`` of a module of ours, which is imported when it is first called."""
+
+    def opened(path: Path, **options: Any) -> Dataset:
+        made: Dataset = getattr(importlib.import_module(f".{name}", __package__), f"open_{name}")(path, **options)
+        return made
+
+    return opened
+
+
+# Others come by the entry points "robocache.datasets", or by `register`.
+BUILT_IN = tuple(Reader(name, sniff, _opener(name)) for name, sniff in SNIFFS.items())
 ENTRY_POINTS = "robocache.datasets"
 _registered: dict[str, Reader] = {}
 
@@ -45,9 +56,7 @@ def register(reader: Reader) -> None:
 
 def readers() -> dict[str, Reader]:
     """All readers by name."""
-    found = [importlib.import_module(module, __package__).READER for module in BUILT_IN]
-    found += _installed()
-    return {reader.name: reader for reader in found} | _registered
+    return {reader.name: reader for reader in (*BUILT_IN, *_installed())} | _registered
 
 
 @cache

@@ -1,6 +1,5 @@
 """Datasets at URLs: brought into a local folder, whole, or file by file when they are asked for."""
 
-import inspect
 import os
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -11,7 +10,8 @@ from .._core.errors import ArgumentError
 from ._faults import fault
 from ._files import Root
 from ._mirror import Mirror
-from ._registry import choose, open_dataset, readers
+from ._registry import BUILT_IN, choose, open_dataset, readers
+from ._sniffs import INFO, LEROBOT_FILE, TREE
 from .model import Dataset
 
 
@@ -56,21 +56,17 @@ class RemoteRoot(Root):
 
 
 def _lerobot(names: Collection[str]) -> list[str]:
-    from .lerobot._info import INFO
-
-    return [name for name in names if name.startswith("meta/")] if INFO in names else []
+    return [name for name in names if name.startswith("meta/")] if LEROBOT_FILE in names else []
 
 
 def _rlds(names: Collection[str]) -> list[str]:
-    from .rlds._layout import INFO, TREE
-
     folders = {name.removesuffix(TREE) for name in names if name.rpartition("/")[2] == TREE}
     folders = {folder for folder in folders if f"{folder}{INFO}" in names}
     small = (name for name in names if name.endswith((".json", ".txt")))
     return [name for name in small if name.removesuffix(name.rpartition("/")[2]) in folders]
 
 
-# Formats whose readers take `root`, and the files that must be there before they are opened.
+# Built-in formats whose readers take `root`, and the files that must be there before they are opened.
 ON_DEMAND = {"lerobot": _lerobot, "rlds": _rlds}
 
 
@@ -85,7 +81,7 @@ def arrive(
     mirror = Mirror(url, cache, storage_options, offline)
     for name, heads in ON_DEMAND.items():
         wanted = heads(mirror.listing) if format in (None, name) else []
-        if wanted and "root" in inspect.signature(known[name].open).parameters:
+        if wanted and known[name] in BUILT_IN:  # a user's own of that name takes no root
             mirror.bring(wanted)
             best = known[name] if format else choose(mirror.path, known)
             if best is known[name]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,17 +54,6 @@ def folders_with(top: Path, file: str, *, entries: int = ENTRIES, quiet: bool = 
         stack += [(folder / name, depth + 1) for name in sorted(below, key=natural, reverse=True)]
 
 
-def sniff(path: Path, file: str, also: Callable[[Path], bool] = lambda folder: True) -> float:
-    """How sure it is that a folder with ``file`` lies at ``path`` or a little below."""
-    try:
-        if not path.is_dir():
-            return 0.0
-        first = next(folders_with(path, file, entries=2000, quiet=True), None)
-    except (OSError, ValueError):
-        return 0.0
-    return 0.9 if first is not None and also(first) else 0.0
-
-
 def first_specs(episodes: Sequence[Episode], tries: int = 8) -> dict[str, StreamSpec]:
     """What the streams of the first episode are that is not damaged; `Dataset.validate` tells of the others."""
     for index in range(min(tries, len(episodes))):
@@ -86,4 +75,4 @@ def names_in(folder: Path, *, most: int = 1_000_000) -> list[str]:
     return sorted(names, key=natural)
 
 
-__all__ = ["first_specs", "folders_with", "names_in", "natural", "sniff"]
+__all__ = ["first_specs", "folders_with", "names_in", "natural"]

@@ -28,14 +28,13 @@ from ._files import Root, read_json
 from ._images import DCT
 from ._lazy import Lazy
 from ._pickles import load
-from ._registry import Reader
+from ._sniffs import BRIDGE_FILE
 from ._walks import first_specs, folders_with, names_in
-from ._walks import sniff as sniff_folders
-from .facts import ActionSpec, Finding, Span
+from .facts import ActionSpec, Finding, Span, finding_of
 from .model import Dataset, Episode, Episodes
 from .streams import INDEX, Stream, StreamSpec, Timing, Values
 
-STATE, POLICY = "obs_dict.pkl", "policy_out.pkl"
+POLICY = "policy_out.pkl"
 FOLDER = re.compile(r"(depth_)?images\d{1,3}")
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})_\d{2}-\d{2}-\d{2}")
 RATE = 5.0
@@ -52,11 +51,6 @@ ACTION = ActionSpec(
 )
 
 
-def sniff(path: Path) -> float:
-    """How sure it is that a path is of Bridge, as recorded."""
-    return sniff_folders(path, STATE)
-
-
 def open_bridge(path: Path, *, control_hz: float | None, verify: bool, dct: str = "fast") -> Dataset:
     """The dataset at a path; see the module."""
     del verify  # the format has no checksums, but those in PNG, which are always checked
@@ -68,9 +62,9 @@ def open_bridge(path: Path, *, control_hz: float | None, verify: bool, dct: str 
 class _Bridge:
     def __init__(self, path: Path, rate: float, dct: str) -> None:
         self.path, self.rate, self.dct, self.root = path, rate, dct, Root(path)
-        self.ids = [folder.relative_to(path).as_posix() for folder in folders_with(path, STATE)]
+        self.ids = [folder.relative_to(path).as_posix() for folder in folders_with(path, BRIDGE_FILE)]
         if not self.ids:
-            raise fault(f"has no {STATE} at or below it", file=path)
+            raise fault(f"has no {BRIDGE_FILE} at or below it", file=path)
 
     def dataset(self, control_hz: float | None) -> Dataset:
         episodes = Episodes(len(self.ids), self.episode)
@@ -89,7 +83,7 @@ class _Bridge:
         return self.root.at(f"{name}/{file}" if name != "." else file)
 
     def observed(self, name: str) -> dict[str, Any]:
-        path = self.at(name, STATE)
+        path = self.at(name, BRIDGE_FILE)
         value = load(path, limit=PICKLE_BYTES, episode=name)
         if not isinstance(value, dict):
             raise fault(f"holds a {type(value).__name__}, expected a dict", file=path, episode=name)
@@ -102,7 +96,7 @@ class _Bridge:
             found = numbers(observed.get(key))
             if found is not None:
                 return found
-        raise fault("holds no full_state", file=self.at(name, STATE), episode=name)
+        raise fault("holds no full_state", file=self.at(name, BRIDGE_FILE), episode=name)
 
     def episode(self, index: int) -> Episode:
         name = self.ids[index]
@@ -138,7 +132,7 @@ class _Bridge:
         )  # fmt: skip
 
     def where(self, name: str) -> dict[str, Any]:
-        return {"file": str(self.at(name, STATE)), "episode": name}
+        return {"file": str(self.at(name, BRIDGE_FILE)), "episode": name}
 
     def timing(self, count: int, stamps: Any, length: int, name: str) -> Timing:
         """Stamps of the first ``count`` steps; an index where they cannot be those of the steps."""
@@ -184,7 +178,7 @@ class _Bridge:
                 episode = episodes[index]
                 _ = episode.language, episode.meta["collection"], episode.meta["config"]
             except DataError as error:
-                yield Finding("error", str(error), error.file, name, error.key)
+                yield finding_of(error, name)
                 continue
             yield from self.wrong_counts(episode, name)
             for stream in episode.values():
@@ -211,13 +205,11 @@ def _wrong_stamps(episode: Episode, name: str) -> Iterator[Finding]:
     try:
         times = stream.times
     except DataError as error:
-        yield Finding("error", str(error), error.file, name, error.key)
+        yield finding_of(error, name)
         return
     if (np.diff(times) <= 0).any():
         step = int(np.argmax(np.diff(times) <= 0)) + 1
         yield Finding("warning", f"the stamp of step {step} is not later", None, name, "time_stamp")
 
 
-READER = Reader("bridge", sniff, open_bridge)
-
-__all__ = ["READER", "open_bridge"]
+__all__ = ["open_bridge"]

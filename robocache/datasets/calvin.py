@@ -10,6 +10,7 @@ as there are millions of files; names are computed. Of each file only the member
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,17 @@ from ._files import Root
 from ._lazy import Lazy
 from ._npz import Archive, read_npy, read_pickled_npy
 from ._pool import Pool
-from ._registry import Reader
-from .facts import ActionSpec, Finding
+from ._sniffs import CALVIN_FILE, CALVIN_SPLITS
+from .facts import ActionSpec, Finding, finding_of
 from .model import Dataset, Episode, Episodes
 from .streams import INDEX, Kind, Picked, Source, Stream, StreamSpec, Timing, listed
 
-SPLITS = ("training", "validation")
-BOUNDS = "ep_start_end_ids.npy"
 RATE = 30.0
 OPEN_FILES = 128
 MAX_BYTES = 4 << 30
 TEXT_BYTES = 1 << 26
 STEPS = 1 << 31  # frame numbers are less
+TRIES = 32  # frames that are looked at for one that is not damaged
 FAULTS = 1000  # an episode that has more is not looked at further
 
 POSE = ("x", "y", "z", "euler_x", "euler_y", "euler_z")
@@ -56,14 +56,6 @@ ACTIONS = {
 }  # fmt: skip
 
 
-def sniff(path: Path) -> float:
-    """How sure it is that a path is of CALVIN."""
-    try:
-        return 0.9 if any((path / name / BOUNDS).is_file() for name in (".", *SPLITS)) else 0.0
-    except OSError:
-        return 0.0
-
-
 def open_calvin(
     path: Path, *, control_hz: float | None, verify: bool, keys: Sequence[str] | None = None,
     language: str = SOURCE, max_bytes: int = MAX_BYTES,
@@ -78,7 +70,7 @@ class _Part:
 
     def __init__(self, root: Root, folder: str, language: str) -> None:
         self.root, self.folder = root, folder
-        self.file = root.file(self.name(BOUNDS))
+        self.file = root.file(self.name(CALVIN_FILE))
         found = read_npy(self.file)
         if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind not in "iu":
             raise fault(f"holds {found.shape} of {found.dtype}, expected (episode, 2) integers", file=self.file)
@@ -124,20 +116,35 @@ class _Calvin:
     ) -> None:
         self.path, self.rate, self.verify, self.max_bytes = path, rate, verify, max_bytes
         root = Root(path)
-        folders = ["."] if (path / BOUNDS).is_file() else [n for n in SPLITS if (path / n / BOUNDS).is_file()]
+        whole = (path / CALVIN_FILE).is_file()
+        folders = ["."] if whole else [name for name in CALVIN_SPLITS if (path / name / CALVIN_FILE).is_file()]
         if not folders:
-            raise fault(f"has no {BOUNDS}", file=path)
+            raise fault(f"has no {CALVIN_FILE}", file=path)
         self.parts = [_Part(root, folder, language) for folder in folders]
         self.first = np.cumsum([0, *(len(part.bounds) for part in self.parts)])
         self.files = Pool(OPEN_FILES, lambda archive: archive.close())
         self.specs = self.look(keys)
 
     def look(self, keys: tuple[str, ...] | None) -> dict[str, StreamSpec]:
-        """What the first frame holds."""
-        part = next((part for part in self.parts if len(part.bounds)), None)
-        if part is None:
-            return {}
-        file = part.frame(int(part.bounds[0, 0]))
+        """What the first frame holds that is not damaged; `findings` tells of the others."""
+        first: DataError | None = None
+        for file in islice(self.some_frames(), TRIES):
+            try:
+                return self.look_at(file, keys)
+            except DataError as error:
+                first = first or error
+        if first is not None:
+            raise first
+        return {}
+
+    def some_frames(self) -> Iterator[Path]:
+        """The first frame of every episode, one in the middle and the last."""
+        for part in self.parts:
+            for first, last in part.bounds.tolist():
+                yield from (part.frame(number) for number in sorted({first, (first + last) // 2, last}))
+
+    def look_at(self, file: Path, keys: tuple[str, ...] | None) -> dict[str, StreamSpec]:
+        """What a frame holds."""
         specs = {}
         with self.files.lease(file, lambda: Archive(file)) as archive:
             there = [name[:-4] for name in archive.members if name.endswith(".npy")]
@@ -192,7 +199,7 @@ class _Calvin:
                 scenes = part.scenes()
                 yield from _wrong_scenes(scenes, part)
             except DataError as error:
-                yield Finding("error", str(error), error.file, error.episode, error.key)
+                yield finding_of(error)
             yield from self.lengths_wrong(part)
             for inside, (first, last) in enumerate(part.bounds.tolist()):
                 name, wrong = part.name(str(inside)), 0
@@ -211,11 +218,11 @@ class _Calvin:
             path = part.find("ep_lens.npy")
             told = None if path is None else read_npy(path)
         except DataError as error:
-            yield Finding("error", str(error), error.file)
+            yield finding_of(error)
             return
         lengths = part.bounds[:, 1] - part.bounds[:, 0] + 1
         if told is not None and not np.array_equal(told, lengths):
-            yield Finding("warning", f"its lengths are not those of {BOUNDS}", str(path))
+            yield Finding("warning", f"its lengths are not those of {CALVIN_FILE}", str(path))
         order = np.argsort(part.bounds[:, 0])
         if (part.bounds[order][1:, 0] <= part.bounds[order][:-1, 1]).any():
             yield Finding("error", "has episodes that share frames", str(part.file))
@@ -227,7 +234,7 @@ class _Calvin:
                 for key, spec in self.specs.items():
                     _expected(archive.read(key, verify=True, episode=episode), spec, file, episode)
         except DataError as error:
-            yield Finding("error", str(error), error.file, episode, error.key)
+            yield finding_of(error, episode)
 
 
 class _Frames(Source):
@@ -266,7 +273,7 @@ class _Frames(Source):
 def _expected(value: Any, spec: StreamSpec, file: Path, episode: str) -> Any:
     if value.shape != spec.shape or value.dtype.newbyteorder("=") != spec.dtype:
         raise fault(
-            f"holds {value.shape} of {value.dtype}, and the first frame {spec.shape} of {spec.dtype}",
+            f"holds {value.shape} of {value.dtype}, expected {spec.shape} of {spec.dtype}",
             file=file, episode=episode, key=spec.name,
         )  # fmt: skip
     return value
@@ -297,6 +304,4 @@ def _wrong_scenes(scenes: dict[str, Any], part: _Part) -> Iterator[Finding]:
             yield Finding("warning", f"frames {first} to {last} lie in no scene", str(part.root.path / part.folder))
 
 
-READER = Reader("calvin", sniff, open_calvin)
-
-__all__ = ["READER", "open_calvin"]
+__all__ = ["open_calvin"]

@@ -25,26 +25,20 @@ from ._hdf5 import MAX_BYTES, Files, Node, at, describe, file_size, kind_of, rea
 from ._hdf5_attributes import attributes
 from ._hdf5_rows import Rows
 from ._lazy import Lazy
-from ._registry import Reader
+from ._sniffs import DROID_FILE
 from ._walks import first_specs, folders_with, names_in
-from ._walks import sniff as sniff_folders
-from .facts import ActionSpec, Finding, Span
+from .facts import ActionSpec, Finding, Span, finding_of
 from .model import Dataset, Episode, Episodes
-from .robomimic import finding, unreadable
+from .robomimic import unreadable
 from .streams import INDEX, Source, Stream, StreamSpec, Timing
 
-FILE, VIDEOS = "trajectory.h5", "recordings/MP4"
+VIDEOS = "recordings/MP4"
 RATE = 15.0
 ACTION_STAMPS = ("control_start", "step_start", "policy_start", "sleep_start", "step_end")
 ACTION = ActionSpec(
     gripper=(1.0, 0.0),
     note="action/* holds the same command as cartesian and joint position and velocity; gripper 0 open, 1 closed",
 )
-
-
-def sniff(path: Path) -> float:
-    """How sure it is that a path is of DROID."""
-    return sniff_folders(path, FILE)
 
 
 def open_droid(
@@ -67,9 +61,9 @@ class _Folders:
     ) -> None:  # fmt: skip
         self.path, self.files, self.clock, self.action_stamp, self.keys = path, files, clock, action_stamp, keys
         self.root = Root(path)
-        self.ids = [folder.relative_to(path).as_posix() for folder in folders_with(path, FILE)]
+        self.ids = [folder.relative_to(path).as_posix() for folder in folders_with(path, DROID_FILE)]
         if not self.ids:
-            raise fault(f"has no {FILE} at or below it", file=path)
+            raise fault(f"has no {DROID_FILE} at or below it", file=path)
         self.rate = RATE
 
     def dataset(self, control_hz: float | None) -> Dataset:
@@ -91,7 +85,7 @@ class _Folders:
 
     def episode(self, index: int) -> Episode:
         name = self.ids[index]
-        file = self.root.file(FILE if name == "." else f"{name}/{FILE}")
+        file = self.root.file(DROID_FILE if name == "." else f"{name}/{DROID_FILE}")
         with self.files.use(file, episode=name) as opened:
             nodes = visit(at(opened, ""), "", file_size(file), lambda key: self.wanted(key) or key.startswith(STAMPS))
             length = self.steps(opened, file)
@@ -131,7 +125,7 @@ class _Folders:
     def lengths(self) -> Any:
         counts = []
         for name in self.ids:
-            file = self.root.file(FILE if name == "." else f"{name}/{FILE}")
+            file = self.root.file(DROID_FILE if name == "." else f"{name}/{DROID_FILE}")
             with self.files.use(file, episode=name) as opened:
                 counts.append(self.steps(opened, file))
         return np.array(counts, np.int64)
@@ -166,12 +160,12 @@ class _Folders:
                 episode = episodes[index]
                 yield from self.contradictions(episode, name)
             except DataError as error:
-                yield finding(error, name)
+                yield finding_of(error, name)
                 continue
             for key, stream in episode.items():
                 if len(stream) != episode.length:
                     message = f"has {len(stream)} rows in an episode of {episode.length}"
-                    yield Finding("error", message, str(self.path / name / FILE), name, key)
+                    yield Finding("error", message, str(self.path / name / DROID_FILE), name, key)
                 yield from _stamps(stream, name)
                 if isinstance(stream.source, _Frames):
                     yield from stream.source.findings(name)
@@ -239,7 +233,7 @@ class _Frames(Source):
             self.take(slice(0, min(1, self.count), 1))
             self.take(slice(max(0, self.count - 1), self.count, 1))
         except DataError as error:
-            yield finding(error, episode)
+            yield finding_of(error, episode)
         except BackendError as error:
             yield Finding("warning", f"was not looked at: {error}", str(self.video), episode, self.key)
 
@@ -251,7 +245,7 @@ def _stamps(stream: Stream, episode: str) -> Iterator[Finding]:
     try:
         times = stream.times
     except DataError as error:
-        yield finding(error, episode)
+        yield finding_of(error, episode)
         return
     if len(times) and not (np.diff(times) > 0).all():
         at_step = int(np.argmax(np.diff(times) <= 0)) + 1
@@ -272,6 +266,4 @@ def _language(attrs: Lazy, length: int) -> list[Span]:
     return [Span(0, length, said, None, "current_task")] if isinstance(said, str) and said else []
 
 
-READER = Reader("droid", sniff, open_droid)
-
-__all__ = ["READER", "open_droid"]
+__all__ = ["open_droid"]

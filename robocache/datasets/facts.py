@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .._core.errors import DataError
+
 
 class Span(NamedTuple):
     """What was said of the steps ``start`` to ``stop`` (not included) of an episode."""
@@ -53,4 +55,9 @@ class ActionSpec:
     note: str = ""
 
 
-__all__ = ["ActionSpec", "Finding", "Span"]
+def finding_of(error: DataError, episode: Any = None) -> Finding:
+    """What an error says, as a finding; ``episode`` where the error does not know it."""
+    return Finding("error", str(error), error.file, episode if error.episode is None else error.episode, error.key)
+
+
+__all__ = ["ActionSpec", "Finding", "Span", "finding_of"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import ArgumentError, DataError
-from .facts import Finding
+from .facts import Finding, finding_of
 from .model import Dataset, Episode
 from .streams import INDEX, Stream, StreamSpec
 
@@ -70,11 +70,6 @@ def inspect_episode(episode: Episode, *, deep: bool = False) -> Iterator[Finding
             yield finding._replace(
                 episode=episode.id if finding.episode is None else finding.episode, key=finding.key or name
             )
-
-
-def finding_of(error: DataError, episode: Any = None) -> Finding:
-    """What an error says, as a finding; ``episode`` where the error does not know it."""
-    return Finding("error", str(error), error.file, episode if error.episode is None else error.episode, error.key)
 
 
 def _instructions(episode: Episode) -> Iterator[Finding]:
@@ -147,4 +142,4 @@ def _shape(shape: tuple[int, ...], spec: StreamSpec) -> str:
     return "" if same else f"a sample has the shape {shape}, announced as {spec.shape}"
 
 
-__all__ = ["finding_of", "inspect_dataset", "inspect_episode"]
+__all__ = ["inspect_dataset", "inspect_episode"]

@@ -1,9 +1,7 @@
 """Episodes and datasets: what every format is read as."""
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._core.errors import ArgumentError, PositionError
 from ._fuse import fuse
+from ._kept import Kept
 from .facts import ActionSpec, Finding, Span
 from .streams import INDEX, Kind, Stream, StreamSpec, Timing, Values
 
@@ -144,7 +143,7 @@ class Episodes(Sequence[Episode]):
 
     def __init__(self, count: int, make: Callable[[int], Episode]) -> None:
         self._count, self._make = count, make
-        self._kept: OrderedDict[int, Episode] = OrderedDict()
+        self._kept = Kept(KEPT)
 
     def __len__(self) -> int:
         return self._count
@@ -155,14 +154,7 @@ class Episodes(Sequence[Episode]):
         at = int(index) + (self._count if index < 0 else 0)
         if not 0 <= at < self._count:
             raise PositionError(f"episode {index}: there are {self._count}")
-        episode = self._kept.pop(at, None)
-        if episode is None:  # one without streams is false
-            episode = self._make(at)
-        self._kept[at] = episode
-        if len(self._kept) > KEPT:
-            with suppress(KeyError):  # another thread was faster
-                self._kept.popitem(last=False)
-        return episode
+        return self._kept.get(at, lambda: self._make(at), lambda episode: 1)
 
 
 class StepIndex:

@@ -21,29 +21,13 @@ from ._faults import fault, faults
 from ._hdf5 import MAX_BYTES, Files, Node, at, child, describe, file_size, kind_of, names, read_whole, visit
 from ._hdf5_attributes import attributes, text_attribute
 from ._hdf5_rows import Rows
-from ._hdf5_text import SIGNATURE
 from ._lazy import Lazy
-from ._registry import Reader
 from ._walks import first_specs, natural
-from .facts import ActionSpec, Finding, Span
+from .facts import ActionSpec, Finding, Span, finding_of
 from .model import Dataset, Episode, Episodes
 from .streams import INDEX, Stream, StreamSpec, Timing
 
 JSON_TEXT = ("env_args", "ep_meta", "camera_info")
-
-
-def sniff(path: Path) -> float:
-    """How sure it is that a path is a file of demonstrations."""
-    try:
-        if path.suffix not in (".hdf5", ".h5") or path.name == "trajectory.h5" or not path.is_file():
-            return 0.0
-        with open(path, "rb") as file:
-            head = file.read(1 << 14)
-    except OSError:
-        return 0.0
-    blocks = (0, *(512 << k for k in range(6)))  # a block of the user's may come first
-    known = any(head.startswith(SIGNATURE, start) for start in blocks)
-    return 0.0 if not known else 0.8 if b"data\0" in head else 0.3
 
 
 def open_robomimic(
@@ -174,7 +158,7 @@ class _Demos:
                 steps += episode.length or 0
                 told = episode.meta.get("num_samples")
             except DataError as error:
-                yield finding(error, demo)
+                yield finding_of(error, demo)
                 continue
             if told is not None and told != episode.length:
                 yield Finding(
@@ -194,12 +178,12 @@ class _Demos:
             if total is not None and total != steps:
                 yield Finding("warning", f"total is {total}, and there are {steps} steps", str(self.path), None, "data")
         except DataError as error:
-            yield finding(error)
+            yield finding_of(error)
         for name in self.masks:
             try:
                 self.split(name)
             except DataError as error:
-                yield finding(error)
+                yield finding_of(error)
 
 
 def unreadable(stream: Stream, episode: Any, block: int = 1 << 24) -> Iterator[Finding]:
@@ -210,13 +194,8 @@ def unreadable(stream: Stream, episode: Any, block: int = 1 << 24) -> Iterator[F
         try:
             stream.read(slice(start, start + step))
         except DataError as error:
-            yield finding(error, episode)
+            yield finding_of(error, episode)
             return
-
-
-def finding(error: DataError, episode: Any = None, level: str = "error") -> Finding:
-    """An error as a finding."""
-    return Finding(level, str(error), error.file, error.episode if error.episode is not None else episode, error.key)
 
 
 def parsed(text: Any, path: Path, key: str, episode: Any = None) -> Any:
@@ -247,6 +226,4 @@ def action_of(env: dict[str, Any]) -> ActionSpec | None:
     )  # fmt: skip
 
 
-READER = Reader("robomimic", sniff, open_robomimic)
-
-__all__ = ["READER", "open_robomimic"]
+__all__ = ["open_robomimic"]

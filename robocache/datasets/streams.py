@@ -261,6 +261,8 @@ class Stream:
 
 def positions(index: Any, count: int, name: str) -> tuple[Picked, bool]:
     """What ``index`` picks of ``count`` samples, and whether it is a single one."""
+    if type(index) is int and -count <= index < count:
+        return np.array([index if index >= 0 else index + count]), True
     if index is None:
         return slice(0, count, 1), False
     if isinstance(index, slice):

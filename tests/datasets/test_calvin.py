@@ -71,6 +71,40 @@ def test_kinds_names_and_actions(recorded):
         rd.open_dataset(recorded, key="rgb_static")
 
 
+@pytest.mark.parametrize("how", ("cut", "flipped", "gone"))
+def test_a_first_frame_that_is_damaged_does_not_close_the_set(scratch, how):
+    whole = rd.open_dataset(scratch)
+    frame = scratch / "training" / "episode_0000053.npz"
+    data = bytearray(frame.read_bytes())
+    data[len(data) // 2] ^= 255
+    frame.write_bytes(data if how == "flipped" else data[:100])
+    if how == "gone":
+        frame.unlink()
+    dataset = rd.open_dataset(scratch)
+    assert dict(dataset.specs) == dict(whole.specs)
+    assert dataset[0]["actions"].read(1).tobytes() == whole[0]["actions"].read(1).tobytes()
+    assert {Path(finding.file).name for finding in dataset.validate()} == {frame.name}
+    failed = [error for name in dataset.specs if (error := fault_of(dataset[0][name])) is not None]
+    assert {error.file for error in failed} == {str(frame)}
+    assert how == "flipped" or len(failed) == len(dataset.specs)
+
+
+def fault_of(stream):
+    try:
+        stream.read(0)
+    except DataError as error:
+        return error
+    return None
+
+
+def test_a_set_of_damaged_frames_alone_says_so(scratch):
+    for frame in scratch.rglob("episode_*.npz"):
+        frame.write_bytes(b"PK")
+    with pytest.raises(DataError, match="archive") as caught:
+        rd.open_dataset(scratch)
+    assert caught.value.file.endswith("episode_0000053.npz")  # the first is told
+
+
 def test_language_is_local_to_the_episode(recorded):
     dataset = rd.open_dataset(recorded)
     assert dataset[0].language == (

@@ -130,6 +130,39 @@ def test_built_in_readers_keep_the_rules(tmp_path: Path) -> None:
         assert 0 <= reader.sniff(tmp_path / "links") <= 1
 
 
+def loaded_by(*lines: str, path: Path) -> set[str]:
+    """Modules that are loaded after a program has run in a process of its own."""
+    program = "\n".join(["import sys", "import robocache.datasets as rd", *lines, "print(*sys.modules)"])
+    ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+def readers_of(modules: set[str]) -> set[str]:
+    parts = {name.split(".")[2] for name in modules if name.startswith("robocache.datasets.")}
+    return {"hdf5" if name.startswith("_hdf5") else name for name in parts} & {*rd.formats(), "hdf5"}
+
+
+def test_only_the_reader_that_is_opened_is_imported(tmp_path: Path) -> None:
+    fixture = Path(__file__).parent / "lerobot" / "lerobot_v21_small"
+    pytest.importorskip("pyarrow")
+    assert readers_of(loaded_by("print(rd.open_dataset(sys.argv[1])[0])", path=fixture)) == {"lerobot"}
+    table = tmp_path / "log.csv"
+    table.write_text("time,x\n0.0,1\n0.1,2\n")
+    assert readers_of(loaded_by("rd.open_dataset(sys.argv[1])[0]['x'].read()", path=table)) == {"logs"}
+    assert readers_of(loaded_by("rd.formats()", path=tmp_path)) == set()
+
+
+def test_every_built_in_reader_is_where_it_is_looked_for(tmp_path: Path) -> None:
+    """Each is imported, and takes what `open_dataset` gives to all."""
+    names = [reader.name for reader in _registry.BUILT_IN]
+    assert sorted(names) == names
+    for name in names:
+        with pytest.raises((DataError, OSError)):
+            rd.open_dataset(tmp_path, format=name)
+        with pytest.raises(ArgumentError, match=f"{name} has no such option: .*'speed'"):
+            rd.open_dataset(tmp_path, format=name, speed=3)
+
+
 def test_looking_at_a_path_imports_no_extra(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom pathlib import Path\nimport robocache.datasets as rd\n"

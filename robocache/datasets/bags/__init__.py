@@ -4,9 +4,6 @@ Files are read here, message by message at their own offsets; rosbags gives the 
 and the libraries that inflate chunks.
 """
 
-from .._registry import Reader
-from ._open import open_bags, sniff
+from ._open import open_bags
 
-READER = Reader("bags", sniff, open_bags)
-
-__all__ = ["READER"]
+__all__ = ["open_bags"]

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._picture_heads import encoded_shape
 from ..streams import Source, StreamSpec
 from ._layout import Layout
-from ._pictures import Clouds, Pictures, Whole, cloud_names, encoded_shape, picture
+from ._pictures import Clouds, Pictures, Whole, cloud_names, picture
 from ._sources import Joints, Json, Numbers, Texts, flattened, is_number, joint_names
 from ._topics import Topic
 from ._types import PRIMITIVES, Field

@@ -1,11 +1,8 @@
 """Bags as a dataset: one bag, or a folder of them."""
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,42 +11,14 @@ from numpy.typing import NDArray
 from ..._core.errors import ArgumentError, RoboCacheError
 from .._faults import fault
 from .._images import DCT
+from .._sniffs import BAGS, bags_in
 from ..facts import Finding
 from ..model import Dataset, Episode, Episodes
 from ..streams import StreamSpec
 from ._bytes import CHUNK_BYTES
-from ._recording import SUFFIXES, Options, Recording
+from ._findings import findings
+from ._recording import Options, Recording
 from ._types import shipped
-
-LOOKED_AT = 2000  # entries of a folder, to see what it is
-HEAD = 4096  # of metadata.yaml, to see whose it is
-
-
-def _has_metadata(folder: Path) -> bool:
-    with suppress(OSError), open(folder / "metadata.yaml", "rb") as file:
-        return b"rosbag2_bagfile_information" in file.read(HEAD)
-    return False
-
-
-def bags_in(path: Path, most: int | None = None) -> list[Path]:
-    """The bags that a path is or holds; of a folder only the first entries if ``most`` says how many."""
-    if path.is_file():
-        return [path] if path.suffix in SUFFIXES else []
-    if _has_metadata(path):
-        return [path]
-    with suppress(OSError):
-        with os.scandir(path) as entries:
-            inside = [
-                entry for entry in islice(entries, most) if entry.is_dir() or entry.name.endswith(tuple(SUFFIXES))
-            ]
-        return sorted(Path(entry) for entry in inside if entry.is_file() or _has_metadata(Path(entry)))
-    return []
-
-
-def sniff(path: Path) -> float:
-    """How sure it is that a path is a bag or a folder of bags."""
-    found = bags_in(path, LOOKED_AT)
-    return 0.0 if not found else 0.95 if found == [path] else 0.8
 
 
 class Shelf:
@@ -80,7 +49,7 @@ class Shelf:
         for at, path in enumerate(self.paths):
             try:
                 recording = self.recording(at)
-                yield from recording.findings(recording.episode())
+                yield from findings(recording, recording.episode())
             except RoboCacheError as error:
                 yield Finding("error", str(error), str(path), path.stem)
 
@@ -136,7 +105,7 @@ def open_bags(
             raise ArgumentError(str(error)) from error
     found = bags_in(path)
     if not found:
-        raise fault(f"holds no bag ({', '.join(SUFFIXES)})", file=path)
+        raise fault(f"holds no bag ({', '.join(BAGS)})", file=path)
     options = Options(verify, clock, frozenset(ragged), max_chunk_bytes, ros_distro, dct)
     shelf = Shelf(found, options)
     shelf.recording(0)  # a damaged bag is told at once
@@ -167,4 +136,4 @@ class Specs(Mapping[str, StreamSpec]):
         return len(self._found)
 
 
-__all__ = ["bags_in", "open_bags", "sniff"]
+__all__ = ["open_bags"]

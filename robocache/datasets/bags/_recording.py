@@ -1,16 +1,14 @@
 """One bag: its files, its topics, the streams they give, and what is wrong with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..._core.errors import DataError, RoboCacheError
+from ..._core.errors import DataError
 from .._faults import fault
 from .._files import Root
-from ..facts import Finding
+from .._sniffs import BAGS
 from ..model import Episode
 from ..streams import Stream
 from ._bytes import damage
@@ -23,9 +21,8 @@ from ._storage import Channel, Storage
 from ._topics import Topic
 from ._types import types_of
 
-SUFFIXES = {".mcap": Mcap, ".bag": Bag, ".db3": Database}
+KINDS = dict(zip(BAGS, (Mcap, Bag, Database), strict=True))
 YAML_BYTES = 16 << 20
-SAID = 20  # findings of one stream
 
 
 class Options(NamedTuple):
@@ -65,9 +62,9 @@ class Recording:
             if mode == "file":
                 raise fault("its files are compressed as such; unpack them first: zstd -d", file=self.path)
         for file in files:
-            kind = SUFFIXES.get(file.suffix)
+            kind = KINDS.get(file.suffix)
             if kind is None:
-                raise fault(f"is of no kind that is known ({', '.join(SUFFIXES)})", file=file)
+                raise fault(f"is of no kind that is known ({', '.join(BAGS)})", file=file)
             more = {"each": each} if kind is Database else {}
             self.storages.append(kind(file, self.options.verify, self.options.limit, **more))
 
@@ -129,60 +126,6 @@ class Recording:
             said = str(bytes(topic.first[1][frame.offset : frame.offset + (frame.length or 0)]), "utf-8", "replace")
         return streams, omitted, said
 
-    def findings(self, episode: Episode) -> Iterator[Finding]:
-        """Read all of it and say what is wrong."""
-        for storage in self.storages:
-            for finding in storage.check():
-                yield finding._replace(episode=self.id)
-        yield from self._counts()
-        for name, told in episode.meta["topics"].items():
-            if "undecodable" in told:
-                level = "warning" if told["count"] == 0 else "error"
-                yield Finding(level, told["undecodable"], str(self.path), self.id, name)
-            elif told["omitted"]:
-                message = f"no stream holds {', '.join(told['omitted'])}"
-                yield Finding("warning", message, str(self.path), self.id, name)
-        for stream in episode.values():
-            yield from self._unsorted(stream)
-            yield from self._unreadable(stream)
-
-    def _counts(self) -> Iterator[Finding]:
-        listed = self.told.get("topics_with_message_count")
-        for entry in listed if isinstance(listed, list) else ():
-            try:
-                name, count = str(entry["topic_metadata"]["name"]), entry["message_count"]
-            except (TypeError, KeyError, IndexError):
-                yield Finding("error", "its list of topics is damaged", str(self.path / "metadata.yaml"), self.id)
-                return
-            found = sum(channel.total for _, channel in self.topics.get(name, ()))
-            if found != count:
-                message = f"{found} messages are there, metadata.yaml says {count}"
-                yield Finding("error", message, str(self.path), self.id, name)
-
-    def _unsorted(self, stream: Stream) -> Iterator[Finding]:
-        try:
-            steps = np.diff(stream.times)
-        except RoboCacheError as error:
-            yield Finding("error", str(error), str(self.path), self.id, stream.name)
-            return
-        for wrong, what in ((steps < 0, "go back"), (steps == 0, "stand still")):
-            if wrong.any():
-                first = int(np.flatnonzero(wrong)[0]) + 1
-                message = f"its {stream.clock} stamps {what} {int(wrong.sum())} times, first at sample {first}"
-                yield Finding("warning", message, str(self.path), self.id, stream.name)
-
-    def _unreadable(self, stream: Stream) -> Iterator[Finding]:
-        size, said = (1024 if stream.kind in ("vector", "text") else 1), 0
-        for start in range(0, len(stream), size):
-            try:
-                stream.read(slice(start, start + size))
-            except RoboCacheError as error:
-                said += 1
-                yield Finding("error", str(error), str(self.path), self.id, stream.name)
-            if said >= SAID:
-                yield Finding("error", "and more of the kind", str(self.path), self.id, stream.name)
-                return
-
     def close(self) -> None:
         """Close the files."""
         for storage in self.storages:
@@ -216,4 +159,4 @@ def _yaml(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-__all__ = ["SUFFIXES", "Options", "Recording"]
+__all__ = ["Options", "Recording"]

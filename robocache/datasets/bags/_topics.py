@@ -1,13 +1,14 @@
 """The messages of a topic in the order of their log times, over all publishers and files of a bag."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._core.errors import RoboCacheError
 from .._faults import fault
 from ..streams import Timing
 from ._bytes import damage
@@ -34,6 +35,7 @@ class Topic:
     ) -> None:
         self.name, self.episode, self.parts, self.verify = name, episode, parts, verify
         self._decoder, self._lock = decoder, threading.Lock()
+        self.held: Mapping[int, Any] = {}
         self.count = sum(channel.total for _, channel in parts)
         self.type = parts[0][1].type
 
@@ -64,7 +66,13 @@ class Topic:
         return logged[order], where[order]
 
     def payload(self, position: int) -> Any:
-        """The bytes of a message."""
+        """The bytes of a message: of those in ``held``, by position, if it is among them, where it may be an error."""
+        held = self.held  # as it is now: a window may end meanwhile
+        if position in held:
+            found = held[position]
+            if isinstance(found, RoboCacheError):
+                raise found.with_traceback(None)
+            return found
         times, places = self.index
         storage, channel = self.parts[places[position, 0]]
         return storage.payload(channel, places[position, 1:], int(times[position]))
@@ -102,8 +110,12 @@ class Topic:
     @cached_property
     def stamps(self) -> NDArray[np.int64]:
         """Nanoseconds of the headers."""
-        out = np.empty(self.count, np.int64)
-        for rows, layout, block in self.columns(np.arange(self.count, dtype=np.int64), STAMP):
+        return self.stamps_of(np.arange(self.count, dtype=np.int64))
+
+    def stamps_of(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Nanoseconds of some headers."""
+        out = np.empty(len(at), np.int64)
+        for rows, layout, block in self.columns(at, STAMP):
             seconds, rest = (column(block, layout.leaves[path], layout.little).astype(np.int64) for path in STAMP)
             out[rows] = seconds * 10**9 + rest
         return out

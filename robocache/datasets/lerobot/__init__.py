@@ -1,31 +1,12 @@
 """LeRobot datasets: v2.1 and v3.0 are read, v3.0 is written; neither needs LeRobot or PyTorch."""
 
-import json
 from pathlib import Path
 
 from .._files import Root
-from .._registry import Reader
 from ..model import Dataset, Episodes
 from ._dataset import Contents
 from ._findings import findings
-from ._info import INFO
 from .writer import write_lerobot
-
-SNIFFED = 16 << 20
-
-
-def sniff(path: Path) -> float:
-    """Whether ``meta/info.json`` has a ``codebase_version``."""
-    try:
-        file = path / INFO
-        if not path.is_dir() or not file.is_file() or file.stat().st_size > SNIFFED:
-            return 0.0
-        text = file.read_bytes()
-        if b'"codebase_version"' not in text:
-            return 0.0
-        return 0.95 if isinstance(json.loads(text), dict) else 0.0
-    except (OSError, ValueError, RecursionError):
-        return 0.0
 
 
 def open_lerobot(
@@ -79,6 +60,4 @@ def open_lerobot(
     )
 
 
-READER = Reader("lerobot", sniff, open_lerobot)
-
-__all__ = ["READER", "open_lerobot", "sniff", "write_lerobot"]
+__all__ = ["open_lerobot", "write_lerobot"]

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from .._faults import fault
 from .._files import Root, read_json
+from .._sniffs import LEROBOT_FILE
 from .._video import Videos, VideoSource
 from ..facts import Span
 from ..model import Episode
 from ..streams import INDEX, Source, Stream, Timing
 from ._columns import plain
-from ._info import INFO, Feature, Info, fill, read_info
+from ._info import Feature, Info, fill, read_info
 from ._parquet import ROWS_PER_BYTE, Parquets
 from ._rows import ColumnSource, ImageSource, Rows
 from ._tables import read_lines_table, read_parquet_table, read_tasks
@@ -211,12 +212,12 @@ class Contents:
         """Positions by split; those that are not there are left out, as ``meta["missing"]`` says."""
         given = self.info.raw.get("splits") or {"train": ":"}
         if not isinstance(given, dict):
-            raise fault(f"splits is {given!r}", file=self.root.at(INFO))
+            raise fault(f"splits is {given!r}", file=self.root.at(LEROBOT_FILE))
         ids, found = self.table.ids[self.present], {}
         for name, text in given.items():
             match = SPLIT.fullmatch(text.strip()) if isinstance(text, str) else None
             if match is None:
-                raise fault(f"the split {name!r} is {text!r}, expected first:stop", file=self.root.at(INFO))
+                raise fault(f"the split {name!r} is {text!r}, expected first:stop", file=self.root.at(LEROBOT_FILE))
             first, stop = int(match[1] or 0), int(match[2]) if match[2] else math.inf
             found[name] = np.flatnonzero((ids >= first) & (ids < stop)).tolist()
         return found

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._core.errors import DataError
-from ..facts import Finding
+from .._sniffs import LEROBOT_FILE
+from ..facts import Finding, finding_of
 from ..model import Episode
-from ._info import INFO
 from ._rows import ColumnSource
 
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64  # frames that are decoded at a time
 TOLERANCE = 1e-4  # seconds, as LeRobot has it
-
-
-def said(error: DataError, level: str = "error") -> Finding:
-    """An error as a finding."""
-    return Finding(level, str(error), error.file, error.episode, error.key)
 
 
 def findings(contents: "Contents") -> Iterator[Finding]:
@@ -32,14 +27,14 @@ def findings(contents: "Contents") -> Iterator[Finding]:
         try:
             episode = contents.episode(at)
         except DataError as error:
-            yield said(error)
+            yield finding_of(error)
             continue
         yield from _episode(contents, episode, place)
 
 
 def _totals(contents: "Contents") -> Iterator[Finding]:
     """Counts of info.json against the tables, and the tables against the files."""
-    info, table, file = contents.info, contents.table, str(contents.root.at(INFO))
+    info, table, file = contents.info, contents.table, str(contents.root.at(LEROBOT_FILE))
     counts = {
         "total_episodes": (info.total_episodes, len(table.ids)),
         "total_frames": (info.total_frames, int(table.lengths.sum())),
@@ -64,7 +59,7 @@ def _side_files(contents: "Contents") -> Iterator[Finding]:
             if name in meta:
                 meta[name]
         except DataError as error:
-            yield said(error)
+            yield finding_of(error)
 
 
 def _episode(contents: "Contents", episode: Episode, place: int) -> Iterator[Finding]:
@@ -73,14 +68,14 @@ def _episode(contents: "Contents", episode: Episode, place: int) -> Iterator[Fin
     try:
         _ = episode.language, episode.meta["tasks"], episode.meta["stats"]
     except DataError as error:
-        yield said(error)
+        yield finding_of(error)
     for stream in episode.values():
         step = len(stream) if isinstance(stream.source, ColumnSource) else AT_ONCE
         try:
             for first in range(0, len(stream), max(step, 1)):
                 stream.read(slice(first, first + step))
         except DataError as error:
-            yield said(error)
+            yield finding_of(error)
 
 
 def _own_columns(contents: "Contents", episode: Episode, place: int) -> Iterator[Finding]:
@@ -132,4 +127,4 @@ def _videos(contents: "Contents", episode: Episode, place: int) -> Iterator[Find
             yield Finding("warning", what, str(contents.table.path), episode.id, name)
 
 
-__all__ = ["findings", "said"]
+__all__ = ["findings"]

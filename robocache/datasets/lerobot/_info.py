@@ -13,10 +13,10 @@ from .._depth import DepthCode
 from .._faults import fault, faults
 from .._files import Root, read_json
 from .._images import PIXELS
+from .._sniffs import LEROBOT_FILE
 from .._video import GRAYS
 from ..streams import Kind, StreamSpec
 
-INFO = "meta/info.json"
 VERSIONS = ("v2.1", "v3.0")
 NUMBERS = {"bool", "float16", "float32", "float64", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64))}
 TEXTS, PICTURES = {"string": "text", "language": "event"}, {"image", "video"}
@@ -57,7 +57,7 @@ class Info:
 
 def read_info(root: Root) -> Info:
     """Read and check ``meta/info.json``."""
-    path = root.file(INFO)
+    path = root.file(LEROBOT_FILE)
     raw = read_json(path)
     version = raw.get("codebase_version")
     if version not in VERSIONS:
@@ -183,4 +183,4 @@ def _names(given: Any, count: int) -> tuple[str, ...] | None:
     return tuple(flat) if len(flat) == count else None
 
 
-__all__ = ["INFO", "STEPS", "VERSIONS", "Feature", "Info", "feature", "fill", "read_info"]
+__all__ = ["STEPS", "VERSIONS", "Feature", "Info", "feature", "fill", "read_info"]

@@ -1,8 +1,5 @@
 """Plain logs: TUM, EuRoC and KITTI text, any CSV or columns of numbers (also ``.gz``), ``.npy`` and ``.npz``."""
 
-from .._registry import Reader
-from ._open import open_log, sniff
+from ._open import open_logs
 
-READER = Reader("logs", sniff, open_log)
-
-__all__ = ["READER"]
+__all__ = ["open_logs"]

@@ -1,10 +1,8 @@
 """The files of a log as streams: one file, or a folder of them."""
 
 import csv
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ import numpy as np
 from ..._core.errors import ArgumentError, DataError
 from .._faults import fault, faults
 from .._files import Root
+from .._sniffs import ARRAYS, plain_suffix
 from ..streams import INDEX, Stream, StreamSpec, Timing
 from ._arrays import Slices, Stored, members
 from ._columns import Part, find_time, parts_of, time_unit, unit_of
@@ -20,9 +19,6 @@ from ._pictures import Files, spec_of
 from ._stamps import UNITS, from_numbers, guess_unit
 from ._table import Columns, Rows, Table, all_rows
 from ._text import HEAD_ROWS, Head, cells_of, described, head_of
-
-TEXT = (".csv", ".txt", ".tum", ".tsv", ".log", ".dat")
-ARRAYS = (".npy", ".npz")
 
 
 class Options(NamedTuple):
@@ -37,34 +33,10 @@ class Options(NamedTuple):
     max_bytes: int
 
 
-def plain_suffix(path: Path) -> str:
-    """Of a file, without ``.gz``."""
-    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-
-
 def stem_of(path: Path) -> str:
     """Name of a file without its suffixes; of EuRoC's ``imu0/data.csv`` that of the folder."""
     stem = path.stem.removesuffix(plain_suffix(path)) if path.suffix == ".gz" else path.stem
     return path.parent.name if path.name == "data.csv" else stem
-
-
-def sensors(path: Path, most: int | None = None) -> list[Path]:
-    """The ``data.csv`` files of an EuRoC folder, or of the one above it."""
-    inner = path / "mav0" if (path / "mav0").is_dir() else path
-    with os.scandir(inner) as entries:
-        inside = [Path(entry) / "data.csv" for entry in islice(entries, most) if entry.is_dir()]
-    return sorted(one for one in inside if one.is_file())
-
-
-def files_of(path: Path, most: int | None = None) -> list[Path]:
-    """The files of a log; of a folder only the first entries if ``most`` says how many."""
-    if path.is_file():
-        return [path] if plain_suffix(path) in (*TEXT, *ARRAYS) else []
-    if found := sensors(path, most):
-        return found
-    with os.scandir(path) as entries:
-        inside = [Path(entry) for entry in islice(entries, most) if entry.is_file()]
-    return sorted(one for one in inside if plain_suffix(one) in (*TEXT, *ARRAYS))
 
 
 class LogFile:
@@ -278,4 +250,4 @@ def open_files(paths: list[Path], root: Path, episode: Any, options: Options) ->
             yield path, str(error)
 
 
-__all__ = ["LogFile", "Options", "files_of", "open_files", "sensors"]
+__all__ = ["LogFile", "Options", "open_files"]

@@ -1,7 +1,6 @@
 """Logs as a dataset of one episode."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +8,22 @@ import numpy as np
 
 from ..._core.errors import ArgumentError, RoboCacheError
 from .._faults import fault
+from .._sniffs import log_files
 from ..facts import Finding
 from ..model import Dataset, Episode, Episodes
 from ..streams import INDEX, Stream
-from ._folder import ARRAYS, LogFile, Options, files_of, open_files, plain_suffix, sensors
+from ._folder import LogFile, Options, open_files
 from ._stamps import UNITS
 
 MAX_BYTES = 4 << 30
-LOOKED_AT = 2000  # entries of a folder, to see what it is
 HOLE = 20  # times the usual step
-
-
-def sniff(path: Path) -> float:
-    """How sure it is that a path is a log."""
-    with suppress(OSError):
-        if path.is_file():
-            return 0.3 if files_of(path) else 0.0
-        return 0.9 if (path / "mav0").is_dir() and sensors(path) else 0.5 if sensors(path, LOOKED_AT) else _folder(path)
-    return 0.0
-
-
-def _folder(path: Path) -> float:
-    found = files_of(path, LOOKED_AT)
-    return 0.0 if not found else 0.05 if all(plain_suffix(one) in ARRAYS for one in found) else 0.1
 
 
 class Log:
     """The files of a log, looked at when the dataset is opened and read when a stream is."""
 
     def __init__(self, path: Path, options: Options) -> None:
-        paths = files_of(path)
+        paths = log_files(path)
         if not paths:
             raise fault("holds no log of rows or arrays", file=path)
         self.path, self.id = path, path.name
@@ -121,7 +106,7 @@ def jumps(stream: Stream) -> Iterator[str]:
             )
 
 
-def open_log(
+def open_logs(
     path: Path,
     *,
     control_hz: float | None = None,
@@ -179,4 +164,4 @@ def open_log(
     )  # fmt: skip
 
 
-__all__ = ["open_log", "sniff"]
+__all__ = ["open_logs"]

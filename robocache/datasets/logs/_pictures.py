@@ -7,7 +7,7 @@ import numpy as np
 from .._faults import fault, faults
 from .._files import Root
 from .._images import codec_of, decode_image
-from ..bags._pictures import encoded_shape
+from .._picture_heads import encoded_shape
 from ..streams import Picked, Range, Source, StreamSpec, listed
 from ._table import Table
 

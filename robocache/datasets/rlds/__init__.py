@@ -4,13 +4,9 @@ Open X-Embodiment (RT-X), BridgeData V2 and DROID come in this form. See `open_r
 `robocache.datasets.open_dataset` takes for it.
 """
 
-from .._registry import Reader
-from ._layout import sniff
 from .actions import absolute_gripper
 from .known import register_dataset
 from .reader import open_rlds
 from .writer import write_rlds
 
-READER = Reader("rlds", sniff, open_rlds)
-
-__all__ = ["READER", "absolute_gripper", "open_rlds", "register_dataset", "write_rlds"]
+__all__ = ["absolute_gripper", "open_rlds", "register_dataset", "write_rlds"]

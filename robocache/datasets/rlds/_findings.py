@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._core.errors import DataError
-from ..facts import Finding
+from ..facts import Finding, finding_of
 from ..model import Episode
 from ._layout import INFO, TREE, Shard
 
@@ -21,6 +21,8 @@ def findings(rlds: "Rlds") -> Iterator[Finding]:
     """Missing files, counts against the metadata, checksums, and every value decoded; goes on after each."""
     where = rlds.layout
     info, tree = str(where.root.path / INFO), str(where.root.path / TREE)
+    if not where.told:
+        yield Finding("warning", f"there is no {INFO}: splits and shards are what names of files say", info)
     for name in where.missing:
         yield Finding("error", "the shard is announced and not there", str(where.root.path / name))
     for name in where.strays:
@@ -37,7 +39,7 @@ def findings(rlds: "Rlds") -> Iterator[Finding]:
         try:
             yield from _shard(rlds, shard)
         except DataError as error:
-            yield told(error)
+            yield finding_of(error)
             whole.discard(shard.split)
             continue
         for index in range(rlds.ends[k], rlds.ends[k + 1]):
@@ -55,11 +57,6 @@ def findings(rlds: "Rlds") -> Iterator[Finding]:
             yield Finding("warning", said, info)
 
 
-def told(error: DataError) -> Finding:
-    """An error as a finding."""
-    return Finding("error", str(error), error.file, error.episode, error.key)
-
-
 def _shard(rlds: "Rlds", shard: Shard) -> Iterator[Finding]:
     path = rlds.path(shard)
     count, trouble = rlds.container.count(path), rlds.container.trouble(path)
@@ -75,7 +72,7 @@ def _episode(rlds: "Rlds", index: int) -> Iterator[Finding | int]:
         episode = rlds.episode(index)
         record = rlds.record(index, check=False)
     except DataError as error:
-        yield told(error)
+        yield finding_of(error)
         return
     yield len(record.data())
     place = (str(record.path), record.name)
@@ -95,7 +92,7 @@ def _values(episode: Episode, place: tuple[str, Any]) -> Iterator[Finding]:
             for start in range(0, max(len(stream), 1), STEPS):
                 stream.read(slice(start, start + STEPS))
         except DataError as error:
-            yield told(error)
+            yield finding_of(error)
             continue
         if name in FLAGS and len(stream) and stream.dtype == bool:
             wrong = np.flatnonzero(stream.read())
@@ -106,11 +103,11 @@ def _values(episode: Episode, place: tuple[str, Any]) -> Iterator[Finding]:
         try:
             episode.meta[key]
         except DataError as error:
-            yield told(error)
+            yield finding_of(error)
     try:
         _ = episode.language
     except DataError as error:
-        yield told(error)
+        yield finding_of(error)
 
 
 __all__ = ["findings"]

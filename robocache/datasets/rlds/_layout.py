@@ -1,21 +1,17 @@
 """Where the files of a dataset are: its version folder, its splits and the shards that are there."""
 
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .._faults import fault
 from .._files import Root, read_json
+from .._sniffs import INFO, SHARD, TREE, rlds_folder
 from ._shards import FORMATS
 
-INFO, TREE = "dataset_info.json", "features.json"
 TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-DEEP = 3  # levels of folders: data_dir/name/config/version
-LOOKS = 5000  # entries of folders that are looked at for a dataset
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _FIELD = re.compile(r"\{(\w+)\}")
 _SHARD = re.compile(r"(\d{5,})-of-(\d{5,})")
 
@@ -33,9 +29,10 @@ class Shard:
 
 @dataclass
 class Layout:
-    """What ``dataset_info.json`` says, and what is on disk of it."""
+    """What ``dataset_info.json`` says, or the names of shards where it is missing; and what is on disk of it."""
 
     root: Root
+    told: bool  # whether there is a dataset_info.json
     info: dict[str, Any]
     name: str
     version: str
@@ -51,68 +48,30 @@ class Layout:
         return tuple(shard.name for shard in self.shards if not shard.there)
 
 
-def find(path: Path) -> Path | None:
-    """The version folder that a path means: itself, its newest version, or the only dataset in it.
-
-    ValueError names the datasets if there are several.
-    """
-    return _find(path.parent if path.is_file() and path.name in (INFO, TREE) else path, DEEP, [LOOKS])
-
-
-def _find(path: Path, depth: int, left: list[int]) -> Path | None:
-    if (path / INFO).is_file() and (path / TREE).is_file():
-        return path
-    if depth == 0 or not path.is_dir():
-        return None
-    folders = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            left[0] -= 1
-            if left[0] < 0:  # a folder of millions of files is something else, and must not take seconds
-                return None
-            if entry.is_dir() and not entry.name.startswith("."):
-                folders.append(entry.name)
-    versions = [name for name in folders if _VERSION.fullmatch(name) and _find(path / name, 0, left)]
-    if versions:
-        return path / max(versions, key=lambda name: tuple(map(int, name.split("."))))
-    found = [inner for name in sorted(folders) if (inner := _find(path / name, depth - 1, left)) is not None]
-    if len(found) > 1:
-        raise ValueError(f"holds {len(found)} datasets; open one of {', '.join(str(p) for p in found[:20])}")
-    return found[0] if found else None
-
-
-def sniff(path: Path) -> float:
-    """See Reader: an RLDS dataset has the two JSON files of TFDS, and steps."""
-    try:
-        folder = find(path)
-        if folder is None:
-            return 0.0
-        with open(folder / TREE, "rb") as file:
-            return 0.95 if b'"steps"' in file.read(1 << 22) else 0.0
-    except ValueError:
-        return 0.6
-    except OSError:
-        return 0.0
-
-
 def layout(path: Path, files: Root) -> Layout:
-    """Read ``dataset_info.json`` and see what is there of ``files``. Raises DataError."""
+    """Read ``dataset_info.json`` and see what is there of ``files``; without it the names of shards say it.
+
+    Raises DataError.
+    """
     try:
-        folder = find(path)
+        folder = rlds_folder(path)
     except (ValueError, OSError) as error:
         raise fault(str(error), file=path) from None
     if folder is None:
         raise fault(f"there is no {INFO} with a {TREE} beside it", file=path)
     root = files.below(folder)
-    info_path = root.file(INFO)
-    info = read_json(info_path)
+    present = root.sizes()
+    if TREE not in present:
+        raise fault(f"there is no {TREE}, which says what the records of its shards hold", file=folder)
+    told = INFO in present
+    info_path = root.file(INFO) if told else folder
+    info = read_json(info_path) if told else _named_by(folder, present)
     name, form = info.get("name"), info.get("fileFormat") or "tfrecord"
     if not isinstance(name, str) or not name:
         raise fault("says no name", file=info_path)
     if form not in FORMATS:
         raise fault(f"says the file format {form!r}; {', '.join(FORMATS)} are read", file=info_path)
-    made = Layout(root, info, name, str(info.get("version", folder.name)), form)
-    present = root.sizes()
+    made = Layout(root, told, info, name, str(info.get("version", folder.name)), form)
     splits = info.get("splits")
     if not isinstance(splits, list) or not all(isinstance(split, dict) for split in splits):
         raise fault("says no list of splits", file=info_path)
@@ -123,6 +82,16 @@ def layout(path: Path, files: Root) -> Layout:
     known = {shard.name for shard in made.shards}
     made.strays = sorted(n for n in present if n not in known and f".{form}-" in n and _SHARD.search(n))
     return made
+
+
+def _named_by(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """What the names of shards tell of what ``dataset_info.json`` would say."""
+    shards = [match.groupdict() for name in sorted(names) if (match := SHARD.fullmatch(name))]
+    kinds = sorted({(shard["name"], shard["form"]) for shard in shards})
+    if len(kinds) != 1:
+        raise fault(f"has no {INFO}, and shards of {len(kinds)} datasets or formats: {kinds[:4]}", file=folder)
+    splits = [{"name": split} for split in dict.fromkeys(shard["split"] for shard in shards)]
+    return {"name": kinds[0][0], "fileFormat": kinds[0][1], "splits": splits}
 
 
 def _add(made: Layout, info: Path, split: dict[str, Any], present: dict[str, int | None]) -> None:
@@ -181,4 +150,4 @@ def _named(made: Layout, split: str, template: str, k: int, total: int) -> str:
     return _FIELD.sub(lambda m: values.get(m[1], m[0]), template)
 
 
-__all__ = ["INFO", "TEMPLATE", "TREE", "Layout", "Shard", "layout", "sniff"]
+__all__ = ["INFO", "TEMPLATE", "TREE", "Layout", "Shard", "layout"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import robocache.datasets as rd
-from robocache.datasets.lerobot import READER
+from robocache.datasets._sniffs import lerobot as sniff
 from robocache.errors import ArgumentError, DataError, PositionError
 
 HERE = Path(__file__).resolve().parent
@@ -119,11 +119,11 @@ def test_memory_for_columns_is_bounded(small):
 
 
 def test_it_is_known_by_its_metadata(small, tmp_path):
-    assert READER.sniff(small) > 0.9
-    assert READER.sniff(small / "meta") == READER.sniff(tmp_path) == READER.sniff(small / "meta" / "info.json") == 0
+    assert sniff(small) > 0.9
+    assert sniff(small / "meta") == sniff(tmp_path) == sniff(small / "meta" / "info.json") == 0
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "info.json").write_bytes(b'{"codebase_version"')
-    assert READER.sniff(tmp_path) == 0
+    assert sniff(tmp_path) == 0
 
 
 def test_a_real_humanoid_of_which_two_episodes_are_there(recording):

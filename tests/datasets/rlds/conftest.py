@@ -101,3 +101,13 @@ def made(tmp_path):
         for k in range(2)
     ]
     return SimpleNamespace(path=write_rlds(episodes, tmp_path, name="made"), episodes=episodes)
+
+
+@pytest.fixture
+def split_up(made, tmp_path):
+    """Five episodes in train, one a shard, and one in test."""
+    episodes = [
+        rd.Episode.from_arrays(k, {"number": np.full(3, k), "is_last": np.array([False, False, True])}, rate=4)
+        for k in range(6)
+    ]
+    return write_rlds({"train": episodes[:5], "test": episodes[5:]}, tmp_path, name="split_up", shard_bytes=1)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import robocache.datasets as rd
-from robocache.datasets.rlds import READER, known, register_dataset, write_rlds
+from robocache.datasets import _sniffs
+from robocache.datasets._sniffs import rlds as sniff
+from robocache.datasets.rlds import known, register_dataset, write_rlds
 from robocache.errors import ArgumentError, DataError
 
 
@@ -22,9 +24,9 @@ def rewrite(path, **change):
 
 def test_every_folder_that_means_it(made):
     for path in (made.path, made.path.parent, made.path.parent.parent, made.path / "dataset_info.json"):
-        assert READER.sniff(path) > 0.9
+        assert sniff(path) > 0.9
         assert rd.open_dataset(path).path == made.path
-    assert READER.sniff(made.path / "features.json" / "no") == 0.0
+    assert sniff(made.path / "features.json" / "no") == 0.0
 
 
 def test_the_newest_version_and_several_datasets(made, tmp_path):
@@ -39,21 +41,19 @@ def test_the_newest_version_and_several_datasets(made, tmp_path):
 
 
 def test_looking_ends(made, monkeypatch):
-    from robocache.datasets.rlds import _layout
-
-    monkeypatch.setattr(_layout, "LOOKS", 20)
+    monkeypatch.setattr(_sniffs, "LOOKS", 20)
     for k in range(30):
         (made.path.parent.parent / f"frame_{k}.npz").touch()
-    assert READER.sniff(made.path.parent.parent) == 0.0
-    assert READER.sniff(made.path) > 0.9
+    assert sniff(made.path.parent.parent) == 0.0
+    assert sniff(made.path) > 0.9
 
 
 def test_what_is_no_rlds_is_left_alone(tmp_path):
-    assert READER.sniff(tmp_path) == 0.0
+    assert sniff(tmp_path) == 0.0
     (tmp_path / "dataset_info.json").write_text("{}")  # as other libraries name it too
-    assert READER.sniff(tmp_path) == 0.0
+    assert sniff(tmp_path) == 0.0
     (tmp_path / "features.json").write_text('{"featuresDict": {"features": {"image": {}}}}')
-    assert READER.sniff(tmp_path) == 0.0
+    assert sniff(tmp_path) == 0.0
 
 
 def test_old_metadata_has_defaults(small, tmp_path, tools):
@@ -68,16 +68,6 @@ def test_old_metadata_has_defaults(small, tmp_path, tools):
     rewrite(folder / "dataset_info.json", splits=[{"name": "val", "numShards": 3}])
     with pytest.raises(DataError, match="says 3 shards"):
         rd.open_dataset(folder)
-
-
-@pytest.fixture
-def split_up(made, tmp_path):
-    """Five episodes in train, one a shard, and one in test."""
-    episodes = [
-        rd.Episode.from_arrays(k, {"number": np.full(3, k), "is_last": np.array([False, False, True])}, rate=4)
-        for k in range(6)
-    ]
-    return write_rlds({"train": episodes[:5], "test": episodes[5:]}, tmp_path, name="split_up", shard_bytes=1)
 
 
 def numbers(dataset):
