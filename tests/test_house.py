@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "interop": {"_core"},
     "ops": BACKENDS | {"_core"},
     "datasets": BACKENDS | {"ops", "_core"},
-    "loaders": BACKENDS | {"datasets", "ops", "_core"},
+    "loaders": BACKENDS | {"store", "datasets", "ops", "_core"},
     "store": BACKENDS | {"datasets", "ops", "_core"},
     "errors": {"_core"},
     "rotations": {"ops"},

@@ -10,7 +10,7 @@ from ..ops.records import Stream
 
 if TYPE_CHECKING:
     from .model import Episode
-    from .streams import Stream as Recorded
+    from .streams import StreamSpec
 
 
 def fuse(
@@ -40,23 +40,25 @@ def fuse(
 def _wanted(episode: "Episode", streams: Any) -> dict[str, dict[str, Any]]:
     """Options of every stream to be fused."""
     if streams is None:
-        streams = [name for name, stream in episode.items() if stream.kind == "vector" and _numbers(stream)]
+        streams = [name for name, stream in episode.items() if stream.kind == "vector" and numbers(stream.spec)]
     if isinstance(streams, str) or not streams:
         raise ArgumentError(f"streams: expected names of streams, got {streams!r}; there are {list(episode)}")
     if absent := [name for name in streams if name not in episode]:
         raise ArgumentError(f"streams: {absent} are not in this episode; there are {list(episode)}")
     given = streams if isinstance(streams, Mapping) else dict.fromkeys(streams)
-    return {name: _options(episode[name], how) for name, how in given.items()}
+    return {name: options_of(episode[name].spec, how) for name, how in given.items()}
 
 
-def _numbers(stream: "Recorded") -> bool:
-    return stream.dtype.kind in "fiub" or stream.dtype.name == "bfloat16"
+def numbers(spec: "StreamSpec") -> bool:
+    """Whether its samples are made of numbers."""
+    return spec.dtype.kind in "fiub" or spec.dtype.name == "bfloat16"
 
 
-def _options(stream: "Recorded", how: Any) -> dict[str, Any]:
+def options_of(spec: "StreamSpec", how: Any) -> dict[str, Any]:
+    """Options of `robocache.Stream` from a method, from options, or by default from the type."""
     if how is None:
-        return {"method": "linear" if stream.dtype.kind == "f" or stream.dtype.name == "bfloat16" else "previous"}
+        return {"method": "linear" if spec.dtype.kind == "f" or spec.dtype.name == "bfloat16" else "previous"}
     return dict(how) if isinstance(how, Mapping) else {"method": how}
 
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "numbers", "options_of"]

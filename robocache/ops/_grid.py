@@ -83,7 +83,7 @@ def ticks(rate: Any, start: Any, stop: Any, time: np.dtype, xp: Any) -> Any:
     span = convert(ends[0]), convert(ends[1])
     frequency = _fraction(checks.positive("rate", rate))
     count = _steps(span, frequency) if span[1] >= span[0] else 0
-    return xp.asarray((span[0] + _ticks(count, frequency, time)).astype(time))
+    return xp.asarray((span[0] + _ticks(np.arange(count, dtype=np.int64), frequency, time)).astype(time))
 
 
 def even(
@@ -114,7 +114,7 @@ def even(
     grid = np.full((rows, max(counts, default=0)), _nothing(time), time)
     for b, (span, n) in enumerate(zip(spans, counts, strict=True)):
         if span is not None:
-            grid[b, :n] = span[0] + _ticks(n, frequency, time)
+            grid[b, :n] = span[0] + _ticks(np.arange(n, dtype=np.int64), frequency, time)
     return xp.asarray(grid)
 
 
@@ -124,15 +124,26 @@ def _fraction(rate: float) -> Fraction:
     return simple if float(simple) == rate else Fraction(rate)
 
 
-def _ticks(n: int, frequency: Fraction, time: np.dtype) -> np.ndarray:
-    """``k / rate`` for n ticks, in integer nanoseconds rounded to nearest (ties up) or in float64 seconds."""
+def count(rate: Any, first: int, last: int) -> int:
+    """Ticks that `even` makes of nanoseconds from first to last, both included."""
+    return _steps((first, last), _fraction(checks.positive("rate", rate))) if last >= first else 0
+
+
+def numbered(rate: Any, k: np.ndarray) -> np.ndarray:
+    """Ticks number k of `even`, rising, in nanoseconds from its first."""
+    return _ticks(k, _fraction(checks.positive("rate", rate)), dtypes.int64)
+
+
+def _ticks(k: np.ndarray, frequency: Fraction, time: np.dtype) -> np.ndarray:
+    """``k / rate`` for rising k, in integer nanoseconds rounded to nearest (ties up) or in float64 seconds."""
     if time != dtypes.int64:
-        return np.arange(n, dtype=np.int64) * float(frequency.denominator) / float(frequency.numerator)
+        return k * float(frequency.denominator) / float(frequency.numerator)
     period = NANOSECONDS / frequency
     top, bottom = 2 * period.numerator, 2 * period.denominator
-    if n * top + bottom <= np.iinfo(np.int64).max:
-        return (np.arange(n, dtype=np.int64) * top + bottom // 2) // bottom
-    return np.array([(k * top + bottom // 2) // bottom for k in range(n)], np.int64)  # slow: an odd rate, a long grid
+    if not k.size or (int(k[-1]) + 1) * top + bottom <= np.iinfo(np.int64).max:
+        return (k * top + bottom // 2) // bottom
+    each = [(int(number) * top + bottom // 2) // bottom for number in k]  # slow: an odd rate, a long grid
+    return np.array(each, np.int64)
 
 
 def _steps(span: tuple[Any, Any], frequency: Fraction) -> int:
