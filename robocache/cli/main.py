@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._core.errors import RoboCacheError
-from . import bench, demo, doctor, info, selftest, validate
+from . import bench, convert, demo, doctor, info, selftest, validate
 
 COMMANDS = {
     "demo": (demo, "simulate a robot, align and voxelize what it records, and check the result against the truth"),
@@ -16,6 +16,7 @@ COMMANDS = {
     "bench": (bench, "time the operations here beside a copy of the same bytes, and check what they give"),
     "info": (info, "say what a dataset holds and how regular its stamps are"),
     "validate": (validate, "read a dataset and say all that is wrong with it"),
+    "convert": (convert, "decode, align and resample a dataset once, into a store or another format"),
 }
 
 
@@ -33,13 +34,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all well, 1 a check failed, 2 the call could not be carried out."""
+    """Exit status: 0 all well, 1 a check failed, 2 the call could not be carried out, 3 it was in part."""
     args = parser().parse_args(argv)
     module, _ = COMMANDS[args.command]
     status = 1  # of a run that no one reads to its end
     try:
         report = module.run(args)
-        status = 0 if report.ok else 1
+        status = 0 if report.ok else report.status
         print(json.dumps(report.fields, indent=2) if args.json else report.text, flush=True)
     except RoboCacheError as error:
         print(f"robocache {args.command}: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ class Report:
     ok: bool
     fields: dict[str, Any] = field(default_factory=dict)
     text: str = ""
+    status: int = 1  # of a run that is not ok
 
 
 @dataclass(frozen=True)

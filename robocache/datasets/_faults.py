@@ -18,6 +18,7 @@ EXTRAS = {
     "h5py": "hdf5",
     "rosbags": "bags",
     "fsspec": "remote",
+    "zarr": "zarr",
 }
 
 

@@ -33,18 +33,19 @@ class Reader:
     open: Callable[..., Dataset]
 
 
-def _opener(name: str) -> Callable[..., Dataset]:
-    """``open_<name>`` of a module of ours, which is imported when it is first called."""
+def _opener(module: str, function: str) -> Callable[..., Dataset]:
+    """A function of a module of ours, which is imported when it is first called."""
 
     def opened(path: Path, **options: Any) -> Dataset:
-        made: Dataset = getattr(importlib.import_module(f".{name}", __package__), f"open_{name}")(path, **options)
+        made: Dataset = getattr(importlib.import_module(module, __package__), function)(path, **options)
         return made
 
     return opened
 
 
 # Others come by the entry points "robocache.datasets", or by `register`.
-BUILT_IN = tuple(Reader(name, sniff, _opener(name)) for name, sniff in SNIFFS.items())
+_HOMES = {name: (f".{name}", f"open_{name}") for name in SNIFFS} | {"store": ("..store", "open_as_dataset")}
+BUILT_IN = tuple(Reader(name, sniff, _opener(*_HOMES[name])) for name, sniff in SNIFFS.items())
 ENTRY_POINTS = "robocache.datasets"
 _registered: dict[str, Reader] = {}
 

@@ -25,6 +25,7 @@ DEEP = 3  # levels of folders: data_dir/name/config/version
 LOOKS = 5000  # entries of folders that are looked at for a dataset of TFDS
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 HDF5 = b"\x89HDF\r\n\x1a\n"
+STORE_FILE, STORE_MARK = "store.json", "robocache store"
 
 
 def bags(path: Path) -> float:
@@ -198,12 +199,20 @@ def robomimic(path: Path) -> float:
     return 0.0 if not known else 0.8 if b"data\0" in head else 0.3
 
 
+def store(path: Path) -> float:
+    """A folder whose ``store.json`` says that it is ours."""
+    with suppress(OSError), open(path / STORE_FILE, "rb") as file:
+        return 1.0 if STORE_MARK.encode() in file.read(64) else 0.0
+    return 0.0
+
+
 SNIFFS: dict[str, Callable[[Path], float]] = {
     "bags": bags, "bridge": bridge, "calvin": calvin, "droid": droid,
-    "lerobot": lerobot, "logs": logs, "rlds": rlds, "robomimic": robomimic,
+    "lerobot": lerobot, "logs": logs, "rlds": rlds, "robomimic": robomimic, "store": store,
 }  # fmt: skip
 
 __all__ = [
     "ARRAYS", "BAGS", "BRIDGE_FILE", "CALVIN_FILE", "CALVIN_SPLITS", "DROID_FILE", "HDF5", "INFO", "LEROBOT_FILE",
-    "SHARD", "SNIFFS", "TREE", "bags_in", "log_files", "plain_suffix", "rlds_folder", "sensors",
+    "SHARD", "SNIFFS", "STORE_FILE", "STORE_MARK", "TREE", "bags_in", "log_files", "plain_suffix",
+    "rlds_folder", "sensors",
 ]  # fmt: skip
