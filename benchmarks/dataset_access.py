@@ -1,7 +1,7 @@
 """One way to ask RoboCache, tensorflow_datasets and LeRobot for the same items of a dataset.
 
-Each gives what a user who knows it well would call: tensorflow_datasets skips the decoding of pictures that are not
-asked for, LeRobot reads numbers from its table without touching video.
+Each gives what a user who knows it well would call: tensorflow_datasets decodes only the pictures that are asked for,
+LeRobot reads numbers from its table, as NumPy, without touching video, and many frames of a video in one call.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
-CHUNK = 32
+from .dataset_lerobot import CHUNK, Arrays, LeRobot, LeRobotItems, Windows
+from .dataset_tfds import TensorflowData, TensorflowDatasets
 
 
 class Access(Protocol):
@@ -23,7 +23,9 @@ class Access(Protocol):
     count: int  # episodes
     vectors: list[str]
     pictures: list[str]
+    random: bool  # whether items can be had out of order; `window` and `picture` are then for comparing only
     bytes_too: bool  # whether pictures can be had as they are on disk
+    decoder: str  # of pictures
 
     def length(self, episode: int) -> int:
         """Steps."""
@@ -31,18 +33,26 @@ class Access(Protocol):
     def window(self, episode: int, start: int, stop: int, names: list[str]) -> Arrays:
         """Numbers of some steps."""
 
+    def batch(self, windows: Windows, names: list[str]) -> Arrays:
+        """Numbers of windows of one length, each (window, step, …)."""
+
     def picture(self, episode: int, step: int, name: str) -> np.ndarray:
-        """One picture (height, width, channel)."""
+        """One picture."""
+
+    def as_bytes(self, picture: np.ndarray) -> np.ndarray:
+        """What `picture` gave as (height, width, channel) of bytes, to be compared."""
 
     def encoded(self, episode: int, step: int, name: str) -> bytes:
         """The same as it is on disk."""
 
-    def everything(self, episode: int) -> Iterator[np.ndarray]:
-        """Every number and picture of an episode, in order."""
+    def everything(self, count: int, vectors: list[str], pictures: list[str]) -> Iterator[np.ndarray]:
+        """Numbers and pictures of the first episodes, in order."""
 
 
 class RoboCache:
     """`robocache.datasets`."""
+
+    random, decoder = True, "simplejpeg, Pillow, PyAV"
 
     def __init__(self, path: str, split: str | None) -> None:
         import robocache.datasets as rd
@@ -53,7 +63,11 @@ class RoboCache:
         numbers = {n: len(s) for n, s in first.items() if s.kind == "vector" and s.dtype.kind in "fiub"}
         self.vectors = [name for name, count in numbers.items() if count == (first.length or count)]
         self.pictures = [name for name, stream in first.items() if stream.kind in ("image", "depth")]
-        self.bytes_too = any(first[name].ranges(0) is not None for name in self.pictures)
+
+    @property
+    def bytes_too(self) -> bool:
+        """Not of video."""
+        return any(self.data[0][name].ranges(0) is not None for name in self.pictures)
 
     def length(self, episode: int) -> int:
         """Of the shortest stream of numbers, where a log has no steps."""
@@ -65,113 +79,48 @@ class RoboCache:
         one = self.data[episode]
         return {name: one[name].read(slice(start, stop)) for name in names}
 
+    def batch(self, windows: Windows, names: list[str]) -> Arrays:
+        """By the numbers of the steps."""
+        at = np.array(windows)
+        steps = (self.data.index.offsets[at[:, 0]] + at[:, 1])[:, None] + np.arange(windows[0][2] - windows[0][1])
+        return {name: self.data.take(name, steps) for name in names}
+
     def picture(self, episode: int, step: int, name: str) -> np.ndarray:
         """Decoded."""
         found: np.ndarray = self.data[episode][name].read(step)
         return found
+
+    def as_bytes(self, picture: np.ndarray) -> np.ndarray:
+        """It is."""
+        return picture
 
     def encoded(self, episode: int, step: int, name: str) -> bytes:
         """Not decoded."""
         found: bytes = self.data[episode][name].read(step, decode=False)
         return found
 
-    def everything(self, episode: int) -> Iterator[np.ndarray]:
+    def everything(self, count: int, vectors: list[str], pictures: list[str]) -> Iterator[np.ndarray]:
         """Stream by stream, pictures some at a time."""
-        one = self.data[episode]
-        yield from (one[name].read() for name in self.vectors)
-        for name in self.pictures:
-            yield from (one[name].read(slice(at, at + CHUNK)) for at in range(0, len(one[name]), CHUNK))
+        for one in (self.data[episode] for episode in range(count)):
+            yield from (one[name].read() for name in vectors)
+            for name in pictures:
+                yield from (one[name].read(slice(at, at + CHUNK)) for at in range(0, len(one[name]), CHUNK))
 
 
-class TensorflowDatasets:
-    """``as_data_source`` of tensorflow_datasets, which reads array_record and parquet, and of TFRecord a copy."""
-
-    def __init__(self, path: str, split: str | None) -> None:
-        import tensorflow_datasets as tfds
-
-        builder = tfds.builder_from_directory(path)
-        steps = builder.info.features["steps"].feature
-        self.pictures = list(_image_names(steps, tfds.features.Image))
-        skip = _nested({name: tfds.decode.SkipDecoding() for name in self.pictures})
-        names = [split] if split else list(builder.info.splits)
-        self.plain = [builder.as_data_source(name, decoders={"steps": skip}) for name in names]
-        self.whole = [builder.as_data_source(name) for name in names]
-        self.count = sum(len(part) for part in self.plain)
-        first = _flat(self.plain[0][0]["steps"][0])
-        self.vectors = [name for name, value in first.items() if np.asarray(value).dtype.kind in "fiub"]
-        self.bytes_too = True
-
-    def length(self, episode: int) -> int:
-        """Of its steps."""
-        return len(_pick(self.plain, episode)["steps"])
-
-    def window(self, episode: int, start: int, stop: int, names: list[str]) -> Arrays:
-        """A step at a time: it has no slices."""
-        steps = _pick(self.plain, episode)["steps"]
-        rows = [_flat(steps[k]) for k in range(start, stop)]
-        return {name: np.stack([row[name] for row in rows]) for name in names}
-
-    def picture(self, episode: int, step: int, name: str) -> np.ndarray:
-        """With all that the step holds."""
-        return np.asarray(_flat(_pick(self.whole, episode)["steps"][step])[name])
-
-    def encoded(self, episode: int, step: int, name: str) -> bytes:
-        """With all that the step holds, not decoded."""
-        return bytes(_flat(_pick(self.plain, episode)["steps"][step])[name])
-
-    def everything(self, episode: int) -> Iterator[np.ndarray]:
-        """Step by step."""
-        for step in _pick(self.whole, episode)["steps"]:
-            row = _flat(step)
-            yield from (np.asarray(row[name]) for name in self.vectors + self.pictures)
-
-
-class LeRobot:
-    """``LeRobotDataset``; numbers by its Hugging Face table, pictures by its items."""
-
-    def __init__(self, path: str, split: str | None) -> None:
-        from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
-        self.data = LeRobotDataset(f"local/{Path(path).name}", root=path)
-        table = getattr(self.data.meta, "episodes", None)
-        if hasattr(self.data, "episode_data_index"):  # until 0.3
-            ends = self.data.episode_data_index
-            self.starts, self.stops = ([int(k) for k in ends[side]] for side in ("from", "to"))
-        else:
-            self.starts, self.stops = (list(map(int, table[f"dataset_{side}_index"])) for side in ("from", "to"))
-        self.count = len(self.starts)
-        features = self.data.meta.features
-        self.pictures = [name for name, told in features.items() if told["dtype"] in ("image", "video")]
-        self.vectors = [name for name, told in features.items() if np.dtype(_number(told["dtype"])).kind in "fiub"]
-        self.numbers = self.data.hf_dataset.select_columns(self.vectors)
-        self.bytes_too = False
-
-    def length(self, episode: int) -> int:
-        """From its own table."""
-        return self.stops[episode] - self.starts[episode]
-
-    def window(self, episode: int, start: int, stop: int, names: list[str]) -> Arrays:
-        """A slice of the table."""
-        rows = self.numbers[self.starts[episode] + start : self.starts[episode] + stop]
-        return {name: np.stack([np.asarray(item) for item in rows[name]]) for name in names}
-
-    def picture(self, episode: int, step: int, name: str) -> np.ndarray:
-        """With all that the item holds, back from floats (channel, height, width)."""
-        found = np.asarray(self.data[self.starts[episode] + step][name])
-        return np.rint(found * 255).astype(np.uint8).transpose(1, 2, 0)
-
-    def encoded(self, episode: int, step: int, name: str) -> bytes:
-        """It has no such call."""
-        raise NotImplementedError
-
-    def everything(self, episode: int) -> Iterator[np.ndarray]:
-        """Item by item."""
-        for at in range(self.starts[episode], self.stops[episode]):
-            item = self.data[at]
-            yield from (np.asarray(item[name]) for name in self.vectors + self.pictures)
-
-
-LIBRARIES: dict[str, Any] = {"robocache": RoboCache, "tensorflow_datasets": TensorflowDatasets, "lerobot": LeRobot}
+LIBRARIES: dict[str, Any] = {
+    "robocache": RoboCache,
+    "tensorflow_datasets": TensorflowDatasets,
+    "tf.data": TensorflowData,
+    "lerobot": LeRobot,
+    "lerobot items": LeRobotItems,
+}
+MODULES = {
+    "robocache": "robocache.datasets",
+    "tensorflow_datasets": "tensorflow_datasets",
+    "tf.data": "tensorflow_datasets",
+    "lerobot": "lerobot.datasets.lerobot_dataset",
+    "lerobot items": "lerobot.datasets.lerobot_dataset",
+}
 
 
 def prepared(library: str, path: str, folder: str) -> str:
@@ -184,20 +133,23 @@ def prepared(library: str, path: str, folder: str) -> str:
     return str(as_array_record(source, Path(folder) / source.parent.name / source.name))
 
 
-def as_array_record(source: Path, target: Path) -> Path:
+def as_array_record(source: Path, target: Path, name: str | None = None) -> Path:
     """The records of a TFDS folder of TFRecord, byte for byte, in the file format that is read at random."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     target.mkdir(parents=True)
+    name = name or source.parent.name
     for path in source.iterdir():
         if ".tfrecord-" not in path.name:
             shutil.copy(path, target)
             continue
-        writer = ArrayRecordWriter(str(target / path.name.replace(".tfrecord-", ".array_record-")), "group_size:1")
+        shard = path.name.replace(".tfrecord-", ".array_record-").replace(source.parent.name, name)
+        writer = ArrayRecordWriter(str(target / shard), "group_size:1")
         for record in records(path.read_bytes()):
             writer.write(record)
         writer.close()
-    info = json.loads((source / "dataset_info.json").read_text("utf-8")) | {"fileFormat": "array_record"}
+    info = json.loads((source / "dataset_info.json").read_text("utf-8"))
+    info |= {"fileFormat": "array_record", "name": name if source.parent.name != name else info.get("name", name)}
     for split in info["splits"]:
         split["filepathTemplate"] = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
     (target / "dataset_info.json").write_text(json.dumps(info), "utf-8")
@@ -211,41 +163,3 @@ def records(data: bytes) -> Iterator[bytes]:
         (length,) = struct.unpack_from("<Q", data, at)
         yield data[at + 12 : at + 12 + length]
         at += 16 + length
-
-
-def _pick(parts: list[Any], episode: int) -> Any:
-    for part in parts:
-        if episode < len(part):
-            return part[episode]
-        episode -= len(part)
-    raise IndexError(episode)
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{prefix}{key}/") if isinstance(value, dict) else {prefix + key: value}
-    return found
-
-
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *above, last = name.split("/")
-        branch = tree
-        for part in above:
-            branch = branch.setdefault(part, {})
-        branch[last] = value
-    return tree
-
-
-def _image_names(feature: Any, kind: type, prefix: str = "") -> Iterator[str]:
-    for key, value in feature.items():
-        if isinstance(value, kind):
-            yield prefix + key
-        elif hasattr(value, "items"):
-            yield from _image_names(value, kind, f"{prefix}{key}/")
-
-
-def _number(dtype: str) -> str:
-    return dtype if dtype not in ("string", "image", "video", "language") else "object"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import _plots, _results
+from . import _dataset_page, _plots, _results
 from ._results import ROOT, SCHEMA
 
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
@@ -162,7 +162,8 @@ def absences(result: Result) -> list[str]:
     for row in result["rows"]:
         for name, peer in row.get("peers", {}).items():
             if "absent" in peer:
-                why[name, peer["absent"]] = why.get((name, peer["absent"]), 0) + 1
+                said = peer["absent"].split(": Refused")[0]  # what a process said on the way out is in the file
+                why[name, said] = why.get((name, said), 0) + 1
     if not why:
         return []
     listed = [f"- {name}: {text} ({count} rows)" for (name, text), count in sorted(why.items())]
@@ -259,11 +260,12 @@ def page(results: dict[str, Result]) -> str:
         for name, r in results.items()
     ]  # fmt: skip
     lines += ["## Measured", "", *table(["file", "suite", "GPU", "CPU", "date", "commit", "note"], about), ""]
-    lines += losing({n: r for n, r in results.items() if r["suite"] in ("trajectory", "voxel", *SIGNALS)})
+    lines += losing({n: r for n, r in results.items() if r["suite"] in ("trajectory", "voxel", "datasets", *SIGNALS)})
     for file in _plots.plots(results):
         lines += [f"![{file.title}](performance/{file.name})", ""]
     makers = {"trajectory": section, "voxel": section, "scaling": scaling, "ncu": counters, "start": section}
     makers |= dict.fromkeys(SIGNALS, section)
+    makers["datasets"] = lambda result: _dataset_page.section(result, number, table, beside, goal) + absences(result)
     for name, result in results.items():
         if result["suite"] in makers:
             lines += [f"## {name}", "", *makers[result["suite"]](result)]

@@ -4,8 +4,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,14 +12,16 @@ import pytest
 from benchmarks import _results, bench_datasets, dataset_access, dataset_process
 
 LENGTHS = (3, 40, 16, 17)
-OPTIONS = argparse.Namespace(split=None, compared=12, episodes=3, seed=1, items=30, runs=2)
+OPTIONS = argparse.Namespace(split=None, shown=12, episodes=3, seed=1, items=30, runs=2)
 
 
 class Made:
     """A library that knows every value by its place."""
 
-    vectors, pictures, bytes_too = ("state", "action"), ("cam",), True
-    count = len(LENGTHS)
+    vectors: ClassVar = ["state", "action", "other"]
+    pictures: ClassVar = ["cam"]
+    bytes_too = True
+    random, decoder, count = True, "none", len(LENGTHS)
 
     def __init__(self, path: str = "", split: str | None = None) -> None:
         self.asked: list[Any] = []
@@ -34,20 +35,28 @@ class Made:
         steps = np.arange(start, stop, dtype=np.float64)[:, None]
         return {name: steps + 100 * episode + 0.1 * len(name) for name in names}
 
+    def batch(self, windows: Any, names: Any) -> dict[str, np.ndarray]:
+        found = [self.window(*one, names) for one in windows]
+        return {name: np.stack([one[name] for one in found]) for name in names}
+
     def picture(self, episode: int, step: int, name: str) -> np.ndarray:
         return np.full((4, 5, 3), step, np.uint8)
+
+    def as_bytes(self, picture: np.ndarray) -> np.ndarray:
+        return picture
 
     def encoded(self, episode: int, step: int, name: str) -> bytes:
         return bytes([step])
 
-    def everything(self, episode: int) -> Iterator[np.ndarray]:
-        yield np.zeros((LENGTHS[episode], 1000))
+    def everything(self, count: int, vectors: Any, pictures: Any) -> Iterator[np.ndarray]:
+        for episode in range(count):
+            yield np.zeros((LENGTHS[episode], 1000))
 
 
 class Other(Made):
     """Another, with fewer names, narrower floats, and pictures that are a level off."""
 
-    vectors = ("state", "extra")
+    vectors: ClassVar = ["state", "extra"]
     bytes_too = False
 
     def window(self, *where: Any) -> dict[str, np.ndarray]:
@@ -65,25 +74,32 @@ class Wrong(Other):
         return {name: array + (episode == 3) for name, array in found.items()}
 
 
+class InOrder(Made):
+    """One that is read in order only."""
+
+    random = bytes_too = False
+
+
 def answering(**libraries: Any) -> Callable[..., dict[str, Any]]:
-    """What the fresh processes would say."""
+    """What the fresh processes would say; libraries that are not named are not installed."""
 
     def ask(library: str, path: str, what: str, **job: Any) -> dict[str, Any]:
-        if isinstance(libraries[library], Exception):
-            raise libraries[library]
+        found = libraries.get(library)
+        if what == "sizes":
+            return {"packages": {name: 1 for name in job["packages"] if found}}
         if what == "prepare":
             return {"path": dataset_access.prepared("robocache", path, job["folder"])}
-        if what == "start":
-            return {"import_us": 1.0, "open_us": 2.0, "first_us": 3.0, "resident": 7}
-        done = dataset_process.TASKS[what](job, libraries[library]())
-        return json.loads(json.dumps(done | {"memory": {"now": 1, "peak": 11}}))
+        if isinstance(found, Exception):
+            raise found
+        if what == "check":
+            done = dataset_process.check(job, found())
+        else:
+            done = {key: {"samples": [took]} for key, took in (("import", 1.0), ("open", 2.0), ("first", 3.0))}
+            more = dataset_process.run(job, found())
+            done |= more | {"resident_bytes": {"import": 7} | more["resident_bytes"]}
+        return json.loads(json.dumps(done))
 
     return ask
-
-
-@pytest.fixture
-def peers_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_datasets, "installed", lambda package: True)
 
 
 def by_op(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -115,60 +131,104 @@ def test_a_time_is_of_one_call() -> None:
 
 def test_a_pass_is_in_megabytes() -> None:
     ticks = iter(range(100))
-    done = dataset_process.whole_pass({"episodes": 2}, Made(), lambda: next(ticks))
-    assert done["bytes"] == (3 + 40) * 8000
-    assert done["samples"] == pytest.approx([1e6 / 0.024, 1e6 / 0.32])
-    rate = bench_datasets.rate({"samples": [500_000.0] * 3, "bytes": 5})
-    assert (rate["per_second"], rate["bytes"]) == (2.0, 5)
-    assert bench_datasets.rate({"samples": [8.0], "steps": 16.0})["per_second"] == 2e6
+    job = {"episodes": 3, "low": [], "pictures": [], "sample_bytes": 30_000}
+    done = dataset_process.whole_pass(job, Made(), lambda: next(ticks))
+    assert done["bytes"] == (3 + 40 + 16) * 8000
+    assert done["samples"] == pytest.approx([1e6 / 0.344, 1e6 / 0.128])  # the first two episodes, then the third
+    few = dataset_process.whole_pass(job | {"sample_bytes": 1 << 30}, Made(), lambda: next(ticks))
+    assert few["samples"] == pytest.approx([1e6 / 0.472])
 
 
-def test_memory_is_of_this_program() -> None:
+def test_a_rate_is_the_median_of_processes() -> None:
+    rate = bench_datasets.rate([{"samples": [1e6, 1e6, 9e6], "bytes": 5}, {"samples": [3e6]}, {"samples": [2e6]}])
+    assert (rate["wall_us"]["median"], rate["per_second"], rate["bytes"]) == (2e6, 0.5, 5)
+    assert rate["wall_us"]["min"] == 1e6
+    assert bench_datasets.rate([{"samples": [8.0], "items": 16.0}])["per_second"] == 2e6
+
+
+def test_windows_of_a_batch_are_of_one_length() -> None:
+    found = dataset_process.batches([(0, 0, 3), *[(1, k % 20, k % 20 + 16) for k in range(300)]])
+    assert [len(part) for part in found] == [256, 45]
+    assert {stop - start for part in found for _, start, stop in part} == {3}
+
+
+def test_first_windows_are_of_episodes_that_nobody_touched() -> None:
+    made = Made()
+    done = dataset_process.first_windows({"seed": 1, "picks": [[0, 0]] * 30, "steps": 16, "low": ["state"]}, made)
+    assert sorted(made.asked) == [(1, 0, 16), (2, 0, 16), (3, 0, 16)]
+    assert done["items"] == 16
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the most memory anew")
+def test_memory_is_of_this_program_and_its_peak_can_be_forgotten() -> None:
     before = dataset_process.memory()
     block = np.ones(64 << 20, np.uint8)
     after = dataset_process.memory()
     assert after["now"] - before["now"] > 60 << 20
     assert after["peak"] >= after["now"]
     assert block[-1] == 1
+    del block
+    dataset_process.forget_peak()
+    assert dataset_process.memory()["peak"] < after["now"] - (30 << 20)
 
 
-def test_rows_with_peers_that_are_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_datasets, "installed", lambda package: package == "lerobot")
+def test_rows_with_peers_that_are_absent() -> None:
     ask = answering(robocache=Made, lerobot=bench_datasets.Refused("FileNotFoundError: no meta/info.json"))
     rows = bench_datasets.measure("a/b/set", OPTIONS, ask)
-    assert list(by_op(rows)) == ["import", "open", "first", "windows", "pictures", "encoded", "pass", "memory"]
-    for row in rows:
+    timed = ["import", "open", "first", "first_windows", "windows", "batches", "pictures", "encoded", "pass"]
+    assert list(by_op(rows)) == [*timed, "memory"]
+    for row in rows[:-1]:
         assert row["peers"]["tensorflow_datasets"] == {"absent": "not installed"}
         assert row["peers"]["lerobot"]["absent"].startswith("cannot read it: ")
-        assert row["distribution"] == "b/set"
+        assert row["peers"]["lerobot items"] == {"absent": "decodes a picture with every window"}
+        assert row["distribution"] == "set"
+        assert row["goal"] == ({"wall_us": 0.3e6} if row["op"] == "import" else {})
         _results.brief(row)
     picked = dataset_process.windows(Made(), list(dataset_process.picks(1, 30)), 16)
     steps = sum(stop - start for _, start, stop in picked) / 30
     assert steps < 16  # windows of short episodes are shorter, and count so
-    assert by_op(rows)["windows"]["steps"] == pytest.approx(steps)
+    assert by_op(rows)["windows"]["items"] == pytest.approx(steps)
     assert by_op(rows)["open"]["wall_us"]["median"] == 2.0
-    assert by_op(rows)["windows"]["names"] == {"vectors": ["state", "action"], "pictures": ["cam"]}
+    assert by_op(rows)["windows"]["names"] == {"low": ["state", "action"], "pictures": ["cam"]}
     assert by_op(rows)["memory"]["resident_bytes"]["import"] == 7
     json.dumps(rows, allow_nan=False)
 
 
-@pytest.mark.usefixtures("peers_here")
-def test_a_peer_with_fewer_names_is_beside_ours_with_the_same() -> None:
+def test_all_are_asked_for_the_names_that_all_have() -> None:
     ask = answering(robocache=Made, lerobot=Other, tensorflow_datasets=bench_datasets.Refused("x"))
-    rows = by_op(bench_datasets.measure("a/b/set", OPTIONS, ask))
-    peer = rows["windows"]["peers"]["lerobot"]
-    assert peer["names"] == {"vectors": ["state"], "pictures": ["cam"]}
-    assert peer["compared"]["cast"] == ["state: float64 and float32"]
-    assert peer["compared"]["levels_apart"] == 1.0
-    assert peer["compared"]["pictures"] == OPTIONS.compared
-    picked = dataset_process.windows(Made(), list(dataset_process.picks(1, 30))[: OPTIONS.compared], 16)
-    assert peer["compared"]["values"] == sum(stop - start for _, start, stop in picked)
-    assert peer["robocache_same_names"]["per_second"] > 0
-    assert rows["encoded"]["peers"]["lerobot"]["absent"] == "it has none, or no call for them"
-    assert rows["memory"]["peers"]["lerobot"]["resident_bytes"]["windows"] == 11
+    rows = by_op(bench_datasets.measure("a/set/1.0.0", OPTIONS, ask))
+    assert rows["windows"]["distribution"] == "set/1.0.0"
+    assert rows["windows"]["names"] == {"low": ["state"], "pictures": ["cam"]}
+    assert rows["windows"]["goal"] == {"over_lerobot": 5}
+    assert rows["pictures"]["goal"] == {"over_lerobot": 1}
+    told = rows["windows"]["peers"]["lerobot"]["compared"]
+    assert told["cast"] == ["state: float64 and float32"]
+    assert (told["levels_apart"], told["pictures"]) == (1.0, OPTIONS.shown)
+    picked = dataset_process.windows(Made(), list(dataset_process.picks(1, 30)), 16)
+    assert told["values"] == sum(stop - start for _, start, stop in picked) + 30 * 3  # and those of the batches
+    assert "lerobot" not in rows["encoded"]["peers"]
+    assert rows["memory"]["peers"]["lerobot"]["resident_bytes"]["import"] == 7
+    assert rows["windows"]["peers"]["tensorflow_datasets"] == {"absent": "cannot read it: Refused: x"}
 
 
-@pytest.mark.usefixtures("peers_here")
+def test_one_that_is_read_in_order_is_asked_for_nothing_else() -> None:
+    rows = by_op(bench_datasets.measure("a/set", OPTIONS, answering(**{"robocache": Made, "tf.data": InOrder})))
+    assert "tf.data" in rows["pass"]["peers"]
+    assert not {"tf.data"} & {*rows["windows"]["peers"], *rows["pictures"]["peers"], *rows["encoded"]["peers"]}
+
+
+def test_contenders_take_turns() -> None:
+    asked = []
+    ask = answering(robocache=Made, lerobot=Made)
+
+    def noted(library: str, path: str, what: str, **job: Any) -> Any:
+        asked.extend([library] if what == "time" else [])
+        return ask(library, path, what, **job)
+
+    bench_datasets.measure("a/b/set", OPTIONS, noted)
+    assert asked == ["robocache", "lerobot"] * OPTIONS.runs
+
+
 def test_wrong_values_stop_the_dataset_before_anything_is_timed() -> None:
     asked = []
     ask = answering(robocache=Made, lerobot=Wrong, tensorflow_datasets=Made)
@@ -179,7 +239,7 @@ def test_wrong_values_stop_the_dataset_before_anything_is_timed() -> None:
 
     with pytest.raises(_results.WrongResult, match="state differs"):
         bench_datasets.measure("a/b/set", OPTIONS, noted)
-    assert set(asked) == {"prepare", "check"}
+    assert set(asked) == {"prepare", "check", "sizes"}
 
 
 def test_what_is_compared() -> None:
@@ -198,76 +258,3 @@ def test_what_is_compared() -> None:
     ):
         with pytest.raises(_results.WrongResult, match=said):
             bench_datasets.compare(mine, theirs, ["a"], ["cam"])
-
-
-# ---- sizes ---------------------------------------------------------------------------------------------------------
-
-
-def test_bytes_of_all_that_has_to_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {
-        "av": (["x" * 100, "y" * 20], ["NumPy>=2", "extra-only; extra == 'docs'"]),
-        "numpy": (["z" * 7], None),
-        "py-thing": (["w"], ["av", "numpy<3 ; python_version > '3'", "gone[fast]>1"]),
-    }
-
-    def distribution(name: str) -> Any:
-        if name not in known:
-            raise bench_datasets.metadata.PackageNotFoundError(name)
-        texts, requires = known[name]
-        paths = []
-        for k, text in enumerate(texts):
-            path = tmp_path / f"{name}{k}"
-            path.write_text(text)
-            paths.append(SimpleNamespace(locate=lambda path=path: path))
-        paths.append(SimpleNamespace(locate=lambda: tmp_path / "removed since"))
-        return SimpleNamespace(files=paths, requires=requires)
-
-    monkeypatch.setattr(bench_datasets.metadata, "distribution", distribution)
-    assert bench_datasets.closure(["Py_Thing"]) == ({"py-thing": 1, "av": 120, "numpy": 7}, ["gone"])
-    assert bench_datasets.installed("av")
-    assert not bench_datasets.installed("gone")
-
-
-def test_extras_are_unfolded_and_peers_never_left_out() -> None:
-    extras = {"all": ["robocache[a, b]", "c>=1"], "a": ["x>=2"], "b": ["y[z]==1 ; python_version>'3'"]}
-    assert bench_datasets.unfolded("all", extras) == ["x", "y", "c"]
-    rows = {row["method"]: row for row in bench_datasets.sizes()}
-    assert {"robocache[rlds]", "robocache[datasets]", "tensorflow-datasets", "lerobot"} <= rows.keys()
-    for name in ("tensorflow-datasets", "lerobot"):
-        assert bench_datasets.installed(name) or rows[name]["absent"] == "not installed"
-    assert rows["robocache[rlds]"]["packages"]["numpy"] > 1 << 20
-    assert rows["robocache[datasets]"]["bytes"] >= rows["robocache[rlds]"]["bytes"]
-
-
-def test_names_of_nested_features() -> None:
-    tree = {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
-    flat = {"a/b": 1, "a/c/d": 2, "e": 3}
-    assert dataset_access._flat(tree) == flat
-    assert dataset_access._nested(flat) == tree
-
-
-def test_records_of_a_shard() -> None:
-    payloads = [b"", b"abc", bytes(300)]
-    data = b"".join(len(p).to_bytes(8, "little") + b"HEAD" + p + b"TAIL" for p in payloads)
-    assert list(dataset_access.records(data)) == payloads
-
-
-@pytest.mark.parametrize("kind", ["tfrecord", "array_record", None])
-def test_only_tfrecord_is_copied_and_only_for_the_peer_that_cannot_read_it(tmp_path: Path, kind: str | None) -> None:
-    source = tmp_path / "bridge" / "1.0.0"
-    source.mkdir(parents=True)
-    assert dataset_access.prepared("tensorflow_datasets", str(source), str(tmp_path)) == str(source)
-    info = {"splits": [{"name": "train"}]} | ({"fileFormat": kind} if kind else {})
-    (source / "dataset_info.json").write_text(json.dumps(info))
-    payloads = [b"one", b"", bytes(300)]
-    data = b"".join(len(p).to_bytes(8, "little") + b"HEAD" + p + b"TAIL" for p in payloads)
-    (source / f"bridge-train.{kind or 'tfrecord'}-00000-of-00001").write_bytes(data)
-    assert dataset_access.prepared("robocache", str(source), str(tmp_path)) == str(source)
-    if kind == "array_record":
-        assert dataset_access.prepared("tensorflow_datasets", str(source), str(tmp_path)) == str(source)
-        return
-    module = pytest.importorskip("array_record.python.array_record_module")
-    copy = Path(dataset_access.prepared("tensorflow_datasets", str(source), str(tmp_path / "copy")))
-    assert json.loads((copy / "dataset_info.json").read_text())["fileFormat"] == "array_record"
-    reader = module.ArrayRecordReader(str(copy / "bridge-train.array_record-00000-of-00001"))
-    assert [reader.read([k])[0] for k in range(3)] == payloads

@@ -105,6 +105,36 @@ def test_a_predecessor_is_a_labelled_constant(tmp_path):
     assert "13.1x of 26.2" in page
 
 
+def test_readers_of_datasets_are_beside_their_peers_where_they_lose_too(tmp_path):
+    def read(op, took, peer, **more):
+        told = {"values": 70, "pictures": 5, "levels_apart": 2.136, "decoder": "OpenCV", "cast": []}
+        peers = {"lerobot": {"wall_us": spread(peer), "per_second": 16e6 / peer, "compared": told}}
+        row = {"op": op, "method": "robocache", "backend": "cpu", "distribution": "arm", "shapes": {}, "dtypes": {}}
+        row |= {"wall_us": spread(took), "per_second": 16e6 / took, "peers": peers, "goal": {}}
+        return row | more
+
+    rows = [read("import", 1e5, 8e6), read("open", 4e5, 1e5), read("first", 1e3, 2e3)]
+    rows += [read("windows", 16.0, 160.0, goal={"over_lerobot": 5}), read("pass", 4e6, 2e6)]
+    rows.append({**rows[0], "op": "memory", "resident_bytes": {"import": 36e6, "pass": 5e8}, "peers": {}})
+    del rows[-1]["wall_us"]
+    rows.append(
+        {**rows[-1], "op": "installed", "method": "robocache[rlds]", "bytes": 3e8, "packages": {"a": 1, "b": 2}}
+    )
+    page = report.page(report.load(stored(tmp_path, "read", result("datasets", rows, CPU, load_average=[5.0, 6.1]))))
+    for line in (
+        "| from import to the first step | 501 ms | 8,102 ms | 16.2x | - |",
+        "| open | 400 ms | 100 ms | **0.25x** | - |",
+        "| random windows, one a call | 1,000,000 steps/s | 100,000 steps/s | 10.0x | over lerobot ≥ 5: met |",
+        "- lerobot: 70 numbers equal to the bit; 5 pictures, 2.14 of 256 levels apart at most on average (decoded by",
+        "| arm | robocache | 36.0 | 500 |",
+        "| robocache[rlds] | 300 | 2 |",
+        "Load average of the machine meanwhile: 5.0, 6.1.",
+        "| read | open robocache | arm | lerobot **0.25x** (wall) |",
+        "| read | pass robocache | arm | lerobot **0.50x** (wall) |",
+    ):
+        assert line in page, line
+
+
 def test_plots_are_valid_and_the_same_every_time():
     rows = [row(2.0, 4.0), row(3.0, 1.0, bytes=10**9, backend="cpu")]
     sweep = [row(x, 1.0, sweep="resample S", x=x) for x in (1, 10, 100)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._core.errors import ArgumentError, PositionError
 from ._fuse import fuse
+from ._gather import gather
 from ._kept import Kept
 from .facts import ActionSpec, Finding, Span
 from .streams import INDEX, Kind, Stream, StreamSpec, Timing, Values
@@ -205,6 +206,8 @@ class Dataset:
     findings : function
         Yields what is wrong; may read everything.
     meta : mapping
+    columns : function
+        Of a name and a position: all samples of a stream of numbers as an array, if the format has it at hand; or None.
     """
 
     format: str
@@ -220,6 +223,7 @@ class Dataset:
     action: ActionSpec | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     closing: Callable[[], None] = lambda: None
+    columns: Callable[[str, int], Any] = lambda name, episode: None
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -235,6 +239,34 @@ class Dataset:
         """Every step of every episode; made when first asked for."""
         return StepIndex(self.lengths())
 
+    def take(self, name: str, steps: Any) -> Any:
+        r"""Samples of one stream at steps of any episodes, such as the rows or windows of a batch.
+
+        Parameters
+        ----------
+        name : str
+            Of a stream that has a sample for every step.
+        steps : array of int, any shape
+            Counted through all episodes, as `index` does; in any order, again and again too. Shape (n,) for rows,
+            (n, w) for windows: ``starts[:, None] + np.arange(w)``, which the caller keeps within their episodes.
+
+        Returns
+        -------
+        array (\*steps.shape, \*shape), of object for text
+
+        Raises
+        ------
+        PositionError
+            A step past either end; negative ones do not count from the end.
+        DTypeError
+            Steps that are no integers.
+        ArgumentError
+            A stream that is not there, or whose samples are no steps.
+        DataError
+            The bytes on disk are damaged or missing, or samples differ in shape or dtype between episodes.
+        """
+        return gather(self, name, steps)
+
     def split(self, name: str) -> "Dataset":
         """Only the episodes of one split."""
         if name not in self.splits:
@@ -245,6 +277,7 @@ class Dataset:
             episodes=Episodes(len(picked), lambda i: self.episodes[picked[i]]),
             splits={name: range(len(picked))},
             lengths=lambda: np.asarray(self.lengths())[picked],
+            columns=lambda name, episode: self.columns(name, picked[episode]),
         )
 
     def validate(self) -> Iterator[Finding]:

@@ -52,6 +52,7 @@ def open_lerobot(
         splits=contents.splits(),
         specs={name: feature.spec for name, feature in contents.info.features.items()},
         lengths=lambda: contents.table.lengths[contents.present],
+        columns=contents.column,
         findings=lambda: findings(contents),
         control_hz=float(contents.rate),
         control_hz_origin="file" if control_hz is None else "user",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._faults import fault
 from .._files import Root, read_json
+from .._kept import Kept
 from .._sniffs import LEROBOT_FILE
 from .._video import Videos, VideoSource
 from ..facts import Span
@@ -26,6 +27,7 @@ from ._tables import read_lines_table, read_parquet_table, read_tasks
 
 SPLIT = re.compile(r"(\d{0,15}):(\d{0,15})")
 TASK = plain("task_index")
+SPOTS, SPOT = 16 << 20, 1024  # bytes of places of episodes that are remembered, and about how many one takes
 
 
 class Lazy(Mapping[str, Any]):
@@ -70,6 +72,7 @@ class Contents:
         if len(self.table.ids) and not len(self.present):
             raise fault(f"holds the data of none of the {len(self.table.ids)} episodes it tells of", file=root.path)
         self._runs: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._spots = Kept(SPOTS)
 
     def _there(self) -> NDArray[np.bool_]:
         """Whether each episode's data file is there, by listing folders once: there may be very many files."""
@@ -143,15 +146,8 @@ class Contents:
     def episode(self, at: int) -> Episode:
         """The episode at a position; nothing of it is read, only the size of its file looked at."""
         place = int(self.present[at])
-        ident, length = int(self.table.ids[place]), int(self.table.lengths[place])
-        path = self.root.at(self.data_name(place))
-        size = self.root.size(path)
-        if size is None:
-            raise fault("there is no such file", file=path, episode=ident)
-        if length > ROWS_PER_BYTE * size:
-            raise fault(f"claims {length} steps in {size} bytes", file=path, episode=ident)
-        there = partial(self.root.here, path, episode=ident)
-        rows = Rows(self.files, there, self._guess(place), length, ident, self.alone)
+        path, rows = self.root.at(self.data_name(place)), self._rows(place)
+        ident, length = rows.episode, rows.length
         timing = Timing(length, INDEX, rate=self.rate)
         where: partial[dict[str, Any]] = partial(dict, file=path, episode=ident)
         streams = {
@@ -165,6 +161,33 @@ class Contents:
             file=str(path),
         )
         return Episode(ident, streams, length=length, language=lambda: self._language(rows), meta=meta)
+
+    def _rows(self, place: int) -> Rows:
+        """Where the rows of an episode lie; remembered, once verified, for many more episodes than are kept."""
+        rows: Rows = self._spots.get(place, lambda: self._found(place), lambda _: SPOT)
+        return rows
+
+    def _found(self, place: int) -> Rows:
+        ident, length = int(self.table.ids[place]), int(self.table.lengths[place])
+        path = self.root.at(self.data_name(place))
+        size = self.root.size(path)
+        if size is None:
+            raise fault("there is no such file", file=path, episode=ident)
+        if length > ROWS_PER_BYTE * size:
+            raise fault(f"claims {length} steps in {size} bytes", file=path, episode=ident)
+        there = partial(self.root.here, path, episode=ident)
+        return Rows(self.files, there, self._guess(place), length, ident, self.alone)
+
+    def column(self, name: str, at: int) -> Any:
+        """All samples of a column of an episode, not to be changed; None unless they lie in one row group."""
+        feature = self.info.features.get(name)
+        rows = self._rows(int(self.present[at]))
+        if feature is None or feature.dtype in ("image", "video") or not rows.length:
+            return None
+        group, within, _ = next(rows.pieces(slice(0, rows.length, 1)))
+        if not isinstance(within, slice):
+            return None
+        return self.files.column(rows.path, group, feature, episode=rows.episode, key=name)[within]
 
     @cached_property
     def _file_starts(self) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """The values of a feature, one after the other, decoded."""
 
 import zlib
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class Numbers:
         if leaf.size is None:
             raise fault(f"has the shape {leaf.shape}, and nothing says which it has here", **record.where(key))
 
+    @cached_property
     def _all(self) -> NDArray[Any]:
         flat, size = self.record.numbers(self.key, self.leaf.dtype), self.leaf.size or 0
         if len(flat) % size if size else len(flat):
@@ -31,11 +33,11 @@ class Numbers:
 
     def count(self) -> int | None:
         """How many values there are; None if they are empty and any number is."""
-        return len(self._all()) if self.leaf.size else None
+        return len(self._all) if self.leaf.size else None
 
     def take(self, at: Picked) -> Any:
         """Some values."""
-        values = self._all()
+        values = self._all
         if not self.leaf.size:
             return np.zeros((len(listed(at)), *_known(self.leaf.shape)), self.leaf.dtype)
         return cast(values[at], self.leaf.dtype)

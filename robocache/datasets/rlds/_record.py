@@ -1,6 +1,7 @@
 """One record: the walk over it, done once, and the lists of values that it led to."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,17 @@ from . import _wire
 from ._shards import Container
 from ._tree import Leaf
 
+FEATURE_BYTES = 400  # about what a walk takes in memory for each feature
 _NAMES = {_wire.BYTES: "bytes", _wire.FLOATS: "floats", _wire.INTEGERS: "integers"}
+
+
+@dataclass
+class Walk:
+    """What a look at all of a record found, small enough to be remembered for very many records."""
+
+    features: dict[str, _wire.Feature]
+    checked: bool  # its checksum was compared
+    steps: int | None = None
 
 
 class Record:
@@ -29,15 +40,19 @@ class Record:
     name : str
         Of the episode, for messages.
     kept : Kept
-        Where decoded integers stay for a while.
+        Where walks and decoded numbers stay for a while.
     check : bool
-        Compare the checksum of the payload now.
+        Compare the checksum of the payload, unless that was done.
     """
 
     def __init__(self, container: Container, path: Path, at: int, name: str, kept: Kept, check: bool) -> None:
-        self.container, self.path, self.at, self.name, self._kept = container, path, at, name, kept
-        with faults(_wire.Damaged, **self.where(), doing="is no tf.train.Example"):
-            self.features = _wire.features(container.record(path, at, check))
+        self.container, self.path, self.at, self.name, self.kept = container, path, at, name, kept
+        walk: Walk | None = kept.find((path, at))
+        if walk is None or (check and not walk.checked):
+            with faults(_wire.Damaged, **self.where(), doing="is no tf.train.Example"):
+                walk = Walk(_wire.features(container.record(path, at, check)), check)
+            kept.put((path, at), walk, FEATURE_BYTES * len(walk.features))
+        self._walk, self.features = walk, walk.features
         self._spans: dict[str, NDArray[np.int64]] = {}
         self._rows: dict[str, list[NDArray[np.int64]]] = {}
 
@@ -70,12 +85,12 @@ class Record:
             with faults(_wire.Damaged, **self.where(key)):
                 return _wire.floats(self.data(), feature)
         place = (self.path, self.at, key)
-        found = self._kept.find(place)
+        found = self.kept.find(place)
         if found is None or found.dtype != dtype:
             feature = self._feature(key, _wire.INTEGERS)
             with faults(_wire.Damaged, **self.where(key)):
                 found = _narrowed(_wire.integers(self.data(), feature), dtype)
-            self._kept.put(place, found, found.nbytes)
+            self.kept.put(place, found, found.nbytes)
         return np.asarray(found)
 
     def rows(self, leaf: Leaf, key: str, steps: int | None, items: int | None) -> list[NDArray[np.int64]]:
@@ -99,6 +114,11 @@ class Record:
 
     def steps(self, counters: Sequence["Counter"]) -> int:
         """How many steps there are, by the features of which it can be told at once; they must agree."""
+        if self._walk.steps is None:
+            self._walk.steps = self._counted(counters)
+        return self._walk.steps
+
+    def _counted(self, counters: Sequence["Counter"]) -> int:
         told: tuple[int, str] | None = None
         for key, size in counters:
             feature = self.features.get(key, _wire.Feature())

@@ -1,7 +1,8 @@
 """Features of an episode as streams and as metadata."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,21 @@ class Feature(Source):
             raise fault(f"{absent}, and there are {self.steps} steps", **self.record.where(self.leaf.key))
         return found, leaf, rows
 
+    def column(self) -> Any:
+        """All values of a tabular feature, not to be changed: to read one anew means to get at the record again."""
+        place = column_place(self.record.path, self.record.at, self.leaf)
+        found = self.record.kept.find(place)
+        if found is None:
+            found = self._items()[0].take(slice(0, self.steps, 1))
+            found.flags.writeable = False
+            self.record.kept.put(place, found, found.nbytes)
+        return found
+
     def take(self, at: Picked) -> Any:
         """See Source."""
+        if self.leaf.tabular:
+            found = self.column()[at]
+            return found.copy() if isinstance(at, slice) else found
         found, leaf, rows = self._items()
         if len(leaf.sequences) == 1:
             return found.take(at)
@@ -74,6 +88,11 @@ class Feature(Source):
         """See Source."""
         found, leaf, _ = self._items()
         return found.ranges(at) if isinstance(found, Strings) and len(leaf.sequences) == 1 else None
+
+
+def column_place(path: Path, at: int, leaf: Leaf) -> Hashable:
+    """Under which a column of a record is kept."""
+    return path, at, leaf.key, "column"
 
 
 def nested(record: Record, found: Numbers | Strings, leaf: Leaf, rows: str, outer: int | None, at: int | None) -> Any:
@@ -132,4 +151,4 @@ def absent(record: Record, leaf: Leaf) -> bool:
     return not any(key in record.features for key in keys)
 
 
-__all__ = ["Feature", "Meta", "absent", "items", "nested"]
+__all__ = ["Feature", "Meta", "absent", "column_place", "items", "nested"]

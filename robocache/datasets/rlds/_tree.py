@@ -21,6 +21,7 @@ PICTURES = ("uint8", "uint16", "float32")
 DEEP = 64  # levels that a tree may have
 FIELDS = {"dtype", "encoding", "encodingFormat", "useColormap", "label", "minimum", "maximum", "optional"}
 LARGE = 1 << 31  # values that a sample may claim to have
+WIDE = 1024  # numbers of a sample up to which a feature is a column of a table
 WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -67,6 +68,11 @@ class Leaf:
     def size(self) -> int | None:
         """Numbers in one value, if that is known."""
         return None if None in self.shape else math.prod(n for n in self.shape if n is not None)
+
+    @property
+    def tabular(self) -> bool:
+        """Whether it is a few numbers in every step: a column that is worth keeping whole."""
+        return self.form == "numbers" and len(self.sequences) == 1 and 0 < (self.size or 0) <= WIDE
 
     def spec(self, name: str) -> StreamSpec:
         """What a stream of it holds."""

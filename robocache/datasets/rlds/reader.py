@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,12 @@ from . import _language
 from ._layout import TREE, Layout, Shard, layout
 from ._record import Record, counters
 from ._shards import container
-from ._sources import Feature, Meta, absent
+from ._sources import Feature, Meta, absent, column_place
 from ._tree import leaves
 from ._varints import Damaged
 from .known import Known, lookup
 
-NUMBERS = 64 << 20  # bytes of decoded integers that stay in memory
+NUMBERS = 64 << 20  # bytes of numbers, and of where things lie in records, that stay in memory
 LABELS = 16 << 20  # bytes that a file of labels may have
 
 
@@ -80,16 +81,18 @@ class Rlds:
         self.specs = {name: leaf.spec(name) for name, leaf in self.steps.items()}
         self.container = container(where.form, verify)
         self.kept = Kept(NUMBERS, lone=True)
+        self._paths: dict[str, Path] = {}
         self.language: list[str] = []
         self.shards = [shard for shard in where.shards if shard.there]
         self.ends = np.cumsum([0, *self._counts()]).tolist()
+        self.episodes = Episodes(self.ends[-1], self.episode)
         self.rate, self.origin, self.known = self._rate(control_hz, name or where.name)
 
     def _counts(self) -> Iterator[int]:
         """Episodes of every shard; those that nothing tells are counted, and numbered in the order they are here."""
         seen: dict[str, int] = {}
         for shard in self.shards:
-            count = shard.count if shard.count is not None else self.container.count(self.path(shard))
+            count = shard.count if shard.count is not None else self.container.count(self.there(shard))
             if shard.count is None:
                 shard.first = seen.get(shard.split, 0)
             seen[shard.split] = shard.first + count
@@ -119,8 +122,14 @@ class Rlds:
         return [every[name].key for name in ([asked] if isinstance(asked, str) else asked)]
 
     def path(self, shard: Shard) -> Path:
-        """The file of a shard."""
-        return self.layout.root.file(shard.name)
+        """The file of a shard; always the same object, which is found faster than an equal one."""
+        if shard.name not in self._paths:
+            self._paths[shard.name] = self.layout.root.at(shard.name)
+        return self._paths[shard.name]
+
+    def there(self, shard: Shard) -> Path:
+        """The file of a shard, which is there, and is the one that was listed."""
+        return self.layout.root.here(self.path(shard))
 
     def locate(self, index: int) -> tuple[Shard, int]:
         """The shard of an episode, and its number in it."""
@@ -135,7 +144,7 @@ class Rlds:
     def record(self, index: int, check: bool) -> Record:
         """The record of an episode."""
         shard, at = self.locate(index)
-        path, name = self.path(shard), self.name(index)
+        path, name = self.there(shard), self.name(index)
         if check and self.verify and shard.count is not None and self.container.count(path) > shard.count:
             more = f"has {self.container.count(path)} records, and dataset_info.json says {shard.count}"
             raise fault(f"{more}; verify=False reads the first ones", file=path, episode=name)
@@ -173,6 +182,15 @@ class Rlds:
                 elif name in streams:
                     yield from _language.spans(streams[name].read(), name)
 
+    def column(self, name: str, index: int) -> Any:
+        """All samples of a feature of an episode, not to be changed; None for what is no table of numbers."""
+        leaf = self.steps.get(name)
+        if leaf is None or not leaf.tabular or leaf.optional:
+            return None
+        shard, at = self.locate(index)
+        found = self.kept.find(column_place(self.path(shard), at, leaf))
+        return self.episodes[index][name].source.column() if found is None else found
+
     def lengths(self) -> NDArray[np.int64]:
         """Steps of every episode, by a look at each."""
         return self._lengths
@@ -206,7 +224,7 @@ class Rlds:
         }  # fmt: skip
         return Dataset(
             format="rlds", name=where.name, path=where.root.path,
-            episodes=Episodes(self.ends[-1], self.episode), splits=Splits(self), specs=self.specs,
+            episodes=self.episodes, columns=self.column, splits=Splits(self), specs=self.specs,
             lengths=self.lengths, findings=self.findings, control_hz=self.rate, control_hz_origin=self.origin,
             action=self.known.action if self.known else None, meta=meta, closing=self.container.close,
         )  # fmt: skip
