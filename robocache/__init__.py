@@ -5,6 +5,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from . import errors, rotations
+    from .loaders import DataLoader, ImageOptions
     from .ops.alignment import align
     from .ops.clocks import (
         CleanTimes,
@@ -34,9 +35,11 @@ __all__ = [
     "Clock",
     "ClockFit",
     "ClockOffset",
+    "DataLoader",
     "DeltaBatch",
     "DeltaTimestamps",
     "Fused",
+    "ImageOptions",
     "Plan",
     "RunningStats",
     "Stream",
@@ -66,6 +69,7 @@ __all__ = [
 # Where names come from when they are first asked for: importing the package alone does not even load NumPy.
 _HOME = {
     ".errors": ("errors",),
+    ".loaders": ("DataLoader", "ImageOptions"),
     ".ops.alignment": ("align",),
     ".ops.clocks": (
         "CleanTimes",

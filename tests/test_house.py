@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "store": BACKENDS | {"datasets", "ops", "_core"},
     "errors": {"_core"},
     "rotations": {"ops"},
-    "": {"ops", "errors", "rotations", "_core"},
+    "": {"loaders", "store", "ops", "errors", "rotations", "_core"},
     "cli": BACKENDS | {"", "errors", "rotations", "loaders", "store", "datasets", "ops", "_core"},
     "__main__": {"cli"},
 }

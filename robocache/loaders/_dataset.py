@@ -74,6 +74,10 @@ class DatasetSource:
         out = result(out, rows, spec.shape, spec.dtype)
         flat = out.reshape(rows.size, *spec.shape)
         for share in by_episode(rows, self.offsets):
+            column = self._dataset.columns(name, share.episode)
+            if column is not None and column.shape[1:] == spec.shape and column.dtype == spec.dtype:
+                flat[share.place] = share.spread(column[picked(share.steps)])
+                continue
             stream = self._stream(share.episode, name)
             flat[share.place] = share.spread(read(stream, picked(share.steps), spec, self.episode(share.episode)))
         return out
