@@ -18,13 +18,15 @@ LENGTHS = (7, 1, 12)
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: Any) -> tuple[Path, list[dict[str, Any]]]:
     """An RLDS dataset with pictures, and its values."""
-    rng, values = np.random.default_rng(0), []
-    for length in LENGTHS:
-        values.append({
+    rng = np.random.default_rng(0)
+    values = [
+        {
             "state": rng.standard_normal((length, 3)).astype(np.float32),
             "action": rng.standard_normal((length, 2)).astype(np.float32),
             "image": rng.integers(0, 256, (length, 8, 6, 3), np.uint8),
-        })  # fmt: skip
+        }
+        for length in LENGTHS
+    ]
     episodes = (Episode.from_arrays(k, one, rate=10.0) for k, one in enumerate(values))
     return write_rlds(episodes, tmp_path_factory.mktemp("rlds"), name="made"), values
 
