@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import _dataset_page, _plots, _results
+from . import _dataset_page, _feeding_page, _plots, _results
 from ._results import ROOT, SCHEMA
 
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
@@ -246,6 +246,7 @@ def _figure(result: Result, name: str) -> str:
 
 
 SIGNALS = ("curves", "rotations", "windows", "stats")
+BESIDE = ("trajectory", "voxel", "datasets", "store", *SIGNALS)  # suites whose peers are other people's
 
 
 def page(results: dict[str, Result]) -> str:
@@ -260,12 +261,21 @@ def page(results: dict[str, Result]) -> str:
         for name, r in results.items()
     ]  # fmt: skip
     lines += ["## Measured", "", *table(["file", "suite", "GPU", "CPU", "date", "commit", "note"], about), ""]
-    lines += losing({n: r for n, r in results.items() if r["suite"] in ("trajectory", "voxel", "datasets", *SIGNALS)})
+    lines += losing({n: r for n, r in results.items() if r["suite"] in BESIDE})
     for file in _plots.plots(results):
         lines += [f"![{file.title}](performance/{file.name})", ""]
-    makers = {"trajectory": section, "voxel": section, "scaling": scaling, "ncu": counters, "start": section}
+    makers = {
+        "trajectory": section,
+        "voxel": section,
+        "scaling": scaling,
+        "ncu": counters,
+        "start": section,
+        "store": section,
+    }
     makers |= dict.fromkeys(SIGNALS, section)
     makers["datasets"] = lambda result: _dataset_page.section(result, number, table, beside, goal) + absences(result)
+    makers["decode"] = lambda result: [*section(result), *_feeding_page.apart(result)]
+    makers["training"] = lambda result: _feeding_page.training(result, number, table)
     for name, result in results.items():
         if result["suite"] in makers:
             lines += [f"## {name}", "", *makers[result["suite"]](result)]
