@@ -1,5 +1,6 @@
 """A pass over a dataset needs memory for what is read at once, not for the dataset."""
 
+import os
 import struct
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from robocache.datasets.lerobot import _writing, write_lerobot
 from robocache.datasets.rlds import write_rlds
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say")
-PROGRAM = Path(__file__).parent / "memory_process.py"
+PROGRAM, ROOT = Path(__file__).parent / "memory_process.py", Path(__file__).resolve().parents[2]
 MAY_GROW = 40 << 20
 SHAPE, STEPS, EPISODES = (240, 320, 3), 20, 27
 EACH = 240 * 320 * 3
@@ -121,7 +122,9 @@ def test_a_pass_over_all_of_it_needs_little_memory(tmp_path: Path, make: Callabl
     path = make(tmp_path)
 
     def grown(way: str) -> tuple[int, int]:
-        ran = subprocess.run([sys.executable, PROGRAM, path, way], capture_output=True, text=True, check=False)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, PROGRAM, path, way]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         most, size = map(int, ran.stdout.split())
         return most, size

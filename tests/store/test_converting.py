@@ -212,7 +212,7 @@ from robocache import store
 from robocache.errors import BackendError
 
 def main():
-    os.environ["DIE"] = sys.argv[3]
+    os.environ |= {"DIE": sys.argv[3], "PARENT": str(os.getpid())}
     try:
         store.convert(sys.argv[1], sys.argv[2], shard=9000, workers=2)
     except BackendError as error:
@@ -235,8 +235,16 @@ HOOK = """
 import os, signal
 if os.environ.get("DIE"):
     import robocache.store._writing as writing
-    whom = os.getpid if os.environ["DIE"] == "worker" else os.getppid
-    writing.os.replace = lambda *_: os.kill(whom(), signal.SIGKILL)
+    # Not getppid() for the parent: of two workers, the slower one has been adopted by then.
+    whom = os.getpid() if os.environ["DIE"] == "worker" else int(os.environ["PARENT"])
+
+    def replace(*_):
+        try:
+            os.kill(whom, signal.SIGKILL)
+        except ProcessLookupError:  # the other worker was faster
+            pass
+
+    writing.os.replace = replace
 """
 
 
