@@ -50,6 +50,13 @@ ENTRY_POINTS = "robocache.datasets"
 _registered: dict[str, Reader] = {}
 
 
+def loader_of(module: str, name: str) -> Any:
+    """What ``DataLoader`` means in a module of a format, imported when it is asked for."""
+    if name == "DataLoader":
+        return getattr(importlib.import_module("..loaders.formats", __package__), module.rpartition(".")[2])
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+
 def register(reader: Reader) -> None:
     """Add a reader; one of the same name is replaced."""
     _registered[reader.name] = reader
@@ -154,4 +161,4 @@ def formats() -> tuple[str, ...]:
     return tuple(readers())
 
 
-__all__ = ["Reader", "choose", "formats", "open_dataset", "readers", "register"]
+__all__ = ["Reader", "choose", "formats", "loader_of", "open_dataset", "readers", "register"]

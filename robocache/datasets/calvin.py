@@ -24,6 +24,7 @@ from ._files import Root
 from ._lazy import Lazy
 from ._npz import Archive, read_npy, read_pickled_npy
 from ._pool import Pool
+from ._registry import loader_of
 from ._sniffs import CALVIN_FILE, CALVIN_SPLITS
 from .facts import ActionSpec, Finding, finding_of
 from .model import Dataset, Episode, Episodes
@@ -302,6 +303,10 @@ def _wrong_scenes(scenes: dict[str, Any], part: _Part) -> Iterator[Finding]:
     for first, last in part.bounds.tolist() if scenes else ():
         if _scene(scenes, first, last) is None:
             yield Finding("warning", f"frames {first} to {last} lie in no scene", str(part.root.path / part.folder))
+
+
+def __getattr__(name: str) -> Any:
+    return loader_of(__name__, name)  # DataLoader
 
 
 __all__ = ["open_calvin"]

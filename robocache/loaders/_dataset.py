@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._core.errors import ArgumentError
 from ..datasets._faults import fault
@@ -17,6 +18,8 @@ from ._fingerprint import fingerprint
 from ._rows import by_episode, checked, picked, result
 
 PICTURES = ("jpeg", "png")  # handed out as they are, for the loader to decode
+LANGUAGE = "language"
+SAID = StreamSpec(LANGUAGE, "text", (), np.dtype(object))
 REMEDY = "give rate= to bring them onto one clock (ResampledSource), or convert the dataset first"
 CLOCKS = "or bring them onto one with fit_clock and convert the dataset with a rate= first"
 
@@ -34,7 +37,7 @@ class DatasetSource:
     ----------
     streams : mapping of str to StreamSpec
         With a codec (``"jpeg"`` or ``"png"``) where `encoded` gives pictures as they lie on disk. What is encoded
-        otherwise, such as video, is decoded here.
+        otherwise, such as video, is decoded here. Beside them ``"language"``, of text, unless a stream is called so.
     offsets : NumPy array of int64
     rate : float or None
         The control rate of the dataset.
@@ -56,7 +59,8 @@ class DatasetSource:
     def __init__(self, dataset: Dataset, streams: Sequence[str] | None = None) -> None:
         self.name, self.rate, self._dataset = dataset.name, dataset.control_hz, dataset
         self._specs = specs_of(dataset, streams)
-        self.streams = MappingProxyType({name: _announced(spec) for name, spec in self._specs.items()})
+        announced = {name: _announced(spec) for name, spec in self._specs.items()}
+        self.streams = MappingProxyType(announced if LANGUAGE in dataset.specs else announced | {LANGUAGE: SAID})
         try:
             self.offsets = dataset.index.offsets
         except ArgumentError as error:
@@ -65,7 +69,7 @@ class DatasetSource:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest; made when first asked for."""
-        return fingerprint(self._dataset, self.streams, self.offsets)
+        return fingerprint(self._dataset, {name: _announced(spec) for name, spec in self._specs.items()}, self.offsets)
 
     def gather(self, name: str, rows: Any, out: Any = None) -> Any:
         """Decoded samples at global steps, `out` or a new array of shape (*rows.shape, *shape)."""
@@ -94,7 +98,28 @@ class DatasetSource:
                 found[place] = samples[which]
         return found
 
-    def valid(self, name: str, rows: Any) -> None:
+    def texts(self, name: str, rows: Any) -> list[str]:
+        """What was said at global steps: of "language" the last span of `Episode.language` that holds there, or ""."""
+        if self.streams.get(name) is not SAID:
+            raise ArgumentError(f"{name}: its samples are numbers; use gather")
+        rows = checked(rows, self.offsets, flat=True)
+        found = [""] * rows.size
+        for share in by_episode(rows, self.offsets):
+            spans = self._dataset[share.episode].language
+            said = [next((s.text for s in reversed(spans) if s.start <= step < s.stop), "") for step in share.steps]
+            for place, which in zip(share.place.tolist(), share.which.tolist(), strict=True):
+                found[place] = said[which]
+        return found
+
+    def spoken(self) -> NDArray[np.bool_]:
+        """Steps of which something was said; looks at the language of every episode."""
+        found = np.zeros(int(self.offsets[-1]), np.bool_)
+        for number, (first, stop) in enumerate(zip(self.offsets[:-1], self.offsets[1:], strict=True)):
+            for span in self._dataset[number].language:
+                found[first + max(span.start, 0) : min(first + max(span.stop, 0), stop)] |= bool(span.text)
+        return found
+
+    def valid(self, name: str, rows: Any) -> Any:
         """None: a dataset of steps has every sample."""
         self._spec(name)
 
@@ -184,4 +209,4 @@ def _announced(spec: StreamSpec) -> StreamSpec:
     return replace(spec, codec=None) if plain else spec
 
 
-__all__ = ["CLOCKS", "DatasetSource", "known", "read", "specs_of", "streams_of"]
+__all__ = ["CLOCKS", "LANGUAGE", "DatasetSource", "known", "read", "specs_of", "streams_of"]

@@ -40,7 +40,8 @@ class Batch(Views):
     Observation streams have shape (batch, n_obs, \*shape), action streams (batch, n_act, \*shape). Of whole episodes it
     is (batch, steps, \*shape), or with ``pad=None`` (all steps, \*shape), cut by ``offsets``. Pictures are
     (height, width, channel), or (channel, height, width) where that layout was asked for. Types are those of the
-    streams, but for what was normalised, which is floating.
+    streams, but for what was normalised, which is floating. Text is no array: a stream of it gives a list of one str a
+    sample, at its anchor, on the CPU wherever the arrays are.
 
     Attributes
     ----------
@@ -55,6 +56,8 @@ class Batch(Views):
         Number of the episode there.
     anchor : NumPy array of int64, shape (batch,)
         The current step, counted through all episodes of the source; of whole episodes the first one.
+    language : list of str, or None
+        What ``batch["language"]`` gives, if the loader was asked for that stream.
     offsets : NumPy array of int64, shape (batch + 1,), or None
         Where each episode begins in the arrays of a batch of whole episodes that are not padded.
     size : int
@@ -83,7 +86,19 @@ class Batch(Views):
     item = property(lambda self: self._keep[1].item)
     episode = property(lambda self: self._keep[1].episode)
     anchor = property(lambda self: self._keep[1].anchor)
+    language = property(lambda self: self._keep[1].texts.get("language"))
     size = property(lambda self: len(self._keep[1].item))
+
+    def __getitem__(self, name: str) -> Any:
+        texts = self._keep[1].texts
+        return texts[name] if name in texts else super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from super().__iter__()
+        yield from self._keep[1].texts
+
+    def __len__(self) -> int:
+        return super().__len__() + len(self._keep[1].texts)
 
     def __repr__(self) -> str:
         where = "" if self.device is None else f", device={self.device}"
@@ -91,11 +106,13 @@ class Batch(Views):
         return f"Batch({self.size}{where}; {shown})"
 
     def _shown(self, name: str) -> str:
+        if name in self._keep[1].texts:
+            return "text"
         cell = self._cells[name]
         return f"{(*self._lead[cell.role], *cell.shape)} {cell.dtype}"
 
     def numpy(self, *, valid: bool = False) -> dict[str, Any]:
-        """NumPy arrays by name; with ``valid`` also the masks, as ``"<name>/valid"``.
+        """NumPy arrays by name; with ``valid`` also the masks, as ``"<name>/valid"``. Text stays a list of str.
 
         On the CPU they are the arrays themselves, from a GPU copies. # synchronizes
         """
@@ -106,7 +123,7 @@ class Batch(Views):
     def to_torch(self, *, valid: bool = False) -> dict[str, Any]:
         """PyTorch tensors by name, over the same memory; with ``valid`` also the masks, as ``"<name>/valid"``.
 
-        On a GPU they are ordered with PyTorch's current stream.
+        Text stays a list of str. On a GPU they are ordered with PyTorch's current stream.
 
         Raises
         ------
@@ -128,8 +145,9 @@ class Batch(Views):
     def to_jax(self, *, valid: bool = False) -> dict[str, Any]:
         """JAX arrays by name, over the same memory; with ``valid`` also the masks, as ``"<name>/valid"``.
 
-        64-bit types are narrowed with a `DataWarning` unless ``jax_enable_x64`` is on. JAX does not tell on which
-        streams it works: the loader waits for the whole device before it uses the memory of such a batch again.
+        Text stays a list of str, which no jitted function takes: pop it first. 64-bit types are narrowed with a
+        `DataWarning` unless ``jax_enable_x64`` is on. JAX does not tell on which streams it works: the loader waits for
+        the whole device before it uses the memory of such a batch again.
 
         Raises
         ------
@@ -148,7 +166,7 @@ class Batch(Views):
             return self._all(valid, call.give)
 
     def _all(self, valid: bool, give: Callable[[Any], Any]) -> dict[str, Any]:
-        found = {name: give(array) for name, array in self.items()}
+        found = {name: array if isinstance(array, list) else give(array) for name, array in self.items()}
         if valid:
             found |= {f"{name}/valid": give(array) for name, array in self.valid.items()}
         return found

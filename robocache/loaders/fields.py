@@ -12,7 +12,9 @@ from .._core.errors import ArgumentError, DTypeError
 from ..datasets import StreamSpec
 from ..ops.scaling import normalize
 from .pictures import CODECS, ImageOptions, Pictures
+from .selection import SAMPLE
 
+TEXT = np.dtype(object)  # of samples that are strings, which no memory is laid out for
 ALIGNMENT = 256  # bytes: what cudaMalloc gives, and more than JAX asks for on the CPU
 
 
@@ -43,7 +45,10 @@ class Normalize:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """One stream of a batch. Samples are read as ``shape`` and ``dtype``, then ``finish`` makes the final ones."""
+    """One stream of a batch. Samples are read as ``shape`` and ``dtype``, then ``finish`` makes the final ones.
+
+    With ``made`` they are not read from a source: they come of the selection.
+    """
 
     key: str
     stream: str
@@ -54,6 +59,12 @@ class Field:
     final_dtype: np.dtype[Any]
     pictures: Pictures | None = None
     finish: Callable[[Any, Any], None] | None = None
+    made: bool = False
+
+    @property
+    def text(self) -> bool:
+        """Whether its samples are strings."""
+        return self.dtype == TEXT
 
 
 class Cell(NamedTuple):
@@ -100,6 +111,7 @@ class Transfer(NamedTuple):
 
 def on_host(fields: Sequence[Field], capacity: Mapping[str, int]) -> Layout:
     """A batch that is finished where it is read."""
+    fields = [one for one in fields if not one.text]
     values, at = _cells(fields, capacity, True, 0)
     masks, end = _masks(fields, capacity, at)
     return Layout(values, masks, end)
@@ -107,6 +119,7 @@ def on_host(fields: Sequence[Field], capacity: Mapping[str, int]) -> Layout:
 
 def to_device(fields: Sequence[Field], capacity: Mapping[str, int]) -> Transfer:
     """A batch that is finished on a device."""
+    fields = [one for one in fields if not one.text]
     values, at = _cells([one for one in fields if one.finish is None], capacity, False, 0)
     masks, direct = _masks(fields, capacity, at)
     rest = [one for one in fields if one.finish is not None]
@@ -128,7 +141,7 @@ def _cells(fields: Sequence[Field], capacity: Mapping[str, int], final: bool, at
 
 def _masks(fields: Sequence[Field], capacity: Mapping[str, int], at: int) -> tuple[dict[str, Cell], int]:
     made = {}
-    for one in fields:
+    for one in (one for one in fields if not one.made):
         made[one.key] = Cell(at, one.role, (), dtypes.boolean)
         at += aligned(capacity[one.role])
     return made, at
@@ -141,11 +154,18 @@ def aligned(nbytes: int) -> int:
 
 def reason_against(spec: StreamSpec) -> str | None:
     """Why a stream cannot be a part of a batch, if so."""
+    if spoken(spec):
+        return "is text; name it in obs= to have it as a list of strings"
     if spec.codec is not None:
         return None if spec.codec in CODECS else f"is encoded as {spec.codec}; batches are made of {CODECS} and numbers"
     if np.dtype(spec.dtype) not in dtypes.VALUES:
         return f"has dtype {spec.dtype}"
     return None if spec.kind in ("image", "depth") or None not in spec.shape else "has samples of differing shapes"
+
+
+def spoken(spec: StreamSpec) -> bool:
+    """Whether a sample of a stream is one string."""
+    return spec.kind == "text" and spec.shape == ()
 
 
 def is_action(name: str) -> bool:
@@ -187,7 +207,7 @@ def _named(kind: str, wish: Any, streams: Mapping[str, StreamSpec], left: Mappin
     for name in found.values():
         if name not in streams:
             raise ArgumentError(f"{kind}: there is no stream {name!r}; there are {sorted(streams)}")
-        if name in left:
+        if name in left and not spoken(streams[name]):
             raise ArgumentError(f"{kind}: {name!r} {left[name]}")
     return found
 
@@ -219,6 +239,8 @@ def _field(
     if stream not in source.streams:
         raise ArgumentError(f"{role}: {source.name} has no stream {stream!r}; there are {sorted(source.streams)}")
     spec = source.streams[stream]
+    if spoken(spec):
+        return _text(key, stream, source, {**images, **scales})
     why = reason_against(spec)
     if why is not None:
         raise ArgumentError(f"{role}: {stream!r} of {source.name} {why}")
@@ -244,4 +266,25 @@ def _field(
     return Field(key, stream, role, shape, dtype, shape, final, None, scale)
 
 
-__all__ = ["Cell", "Field", "Layout", "Normalize", "Transfer", "choose", "fields_of", "on_host", "to_device"]
+def _text(key: str, stream: str, source: Any, options: Mapping[str, Any]) -> Field:
+    if key in options:
+        raise ArgumentError(f"{key!r} is text, which has no options; leave it out of images and normalize")
+    if not callable(getattr(source, "texts", None)):
+        raise ArgumentError(f"{source.name} has no method texts, by which {stream!r} would be read; leave it out")
+    return Field(key, stream, SAMPLE, (), TEXT, (), TEXT)
+
+
+__all__ = [
+    "TEXT",
+    "Cell",
+    "Field",
+    "Layout",
+    "Normalize",
+    "Transfer",
+    "choose",
+    "fields_of",
+    "is_action",
+    "on_host",
+    "reason_against",
+    "to_device",
+]

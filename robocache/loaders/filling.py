@@ -38,6 +38,7 @@ class Filled:
     lead: dict[str, tuple[int, ...]]
     offsets: NDArray[np.int64] | None = None
     skipped: list[Skip] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)
 
 
 class ReadError(Exception):
@@ -76,14 +77,34 @@ class Filler:
             raise self._placed(error) from error.__cause__
 
     def _read(self, memory: Any, picked: Picked, skipped: Sequence[Skip] = ()) -> Filled:
-        found = self._items.select(picked)
+        found, texts = self._items.select(picked), {}
         for one in self._fields:
+            if one.text:
+                texts[one.key] = self._said(one, picked, found)
+                continue
             values = self._layout.values[one.key].view(memory, found.lead)
+            if one.made:
+                values[...] = found.made[one.key]
+                continue
             valid = self._layout.masks[one.key].view(memory, found.lead)
             valid[...] = found.valid[one.role]
             for number, where in found.parts:
                 self._part(one, number, found, where[one.role], values, valid)
-        return Filled(picked.source, picked.item, found.episode, found.anchor, found.lead, found.offsets, list(skipped))
+        return Filled(picked.source, picked.item, found.episode, found.anchor, found.lead, found.offsets,
+                      list(skipped), texts)  # fmt: skip
+
+    def _said(self, one: Field, picked: Picked, found: Selection) -> list[str]:
+        """The text of every sample, at its anchor."""
+        said = [""] * len(picked.item)
+        for number, _ in found.parts:
+            at = np.flatnonzero(picked.source == number)
+            try:
+                texts = self._sources[number].texts(one.stream, found.anchor[at])
+                for place, text in zip(at.tolist(), texts, strict=True):
+                    said[place] = text
+            except Exception as error:
+                raise ReadError(number, one.stream) from error
+        return said
 
     def _part(self, one: Field, number: int, found: Selection, at: Any, values: Any, valid: Any) -> None:
         """What one source has of one stream."""

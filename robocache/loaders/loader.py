@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core import checks
 from .._core.errors import ArgumentError, DataError, DeviceError
-from . import budget, fields
+from . import budget, fields, lerobot_view
 from .batch import Batch
 from .engine import Belongings, Engine, Run, abandon
 from .filling import Filler
@@ -187,6 +187,8 @@ class DataLoader:
         self.memory = budget.checked(plan)
         batch = self._slot if self._device is None else self._transfer.batch
         self._meter = Meter(batch.each())
+
+    from_lerobot = classmethod(lerobot_view.from_lerobot)
 
     def __len__(self) -> int:
         return len(self._sampler)

@@ -1,7 +1,7 @@
 """From the items of a batch to the steps that are read for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..ops.windows import FAR, MOST, windows
 from .sampler import Picked
 
 OBS, ACTION, STEP = "obs", "action", "step"  # roles of streams; STEP where whole episodes are items
+SAMPLE = "sample"  # of text: once a sample, at its anchor
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Selection:
     """Steps to read for one batch, by role. The arrays of a role share their leading shape.
 
     ``parts`` says which source reads which: its number, and by role where along the first axis, all of it as a slice.
+    ``made`` are arrays of the batch, by key, that no source has to be asked for.
     """
 
     lead: dict[str, tuple[int, ...]]
@@ -29,6 +31,7 @@ class Selection:
     episode: NDArray[np.int64]
     anchor: NDArray[np.int64]
     offsets: NDArray[np.int64] | None = None
+    made: dict[str, Any] = field(default_factory=dict)
 
 
 def present(source: NDArray[np.int32]) -> list[tuple[int, Any]]:
@@ -62,7 +65,7 @@ class WindowItems:
 
     def shape(self, role: str, batch: int) -> tuple[int | None, ...]:
         """Leading shape of a full batch."""
-        return (batch, self.rows[role])
+        return (batch,) if role == SAMPLE else (batch, self.rows[role])
 
     def select(self, picked: Picked) -> Selection:
         """Steps of the windows of a batch."""
@@ -111,6 +114,8 @@ class EpisodeItems:
 
     def shape(self, role: str, batch: int) -> tuple[int | None, ...]:
         """Leading shape of a full batch; None where it changes from batch to batch."""
+        if role == SAMPLE:
+            return (batch,)
         return (None,) if self._pad is None else (batch, self._pad if isinstance(self._pad, int) else None)
 
     def select(self, picked: Picked) -> Selection:
@@ -139,4 +144,4 @@ class EpisodeItems:
         return Selection({STEP: index.shape}, {STEP: index}, {STEP: real}, where, episode, first, offsets)
 
 
-__all__ = ["ACTION", "OBS", "STEP", "EpisodeItems", "Selection", "WindowItems"]
+__all__ = ["ACTION", "OBS", "SAMPLE", "STEP", "EpisodeItems", "Selection", "WindowItems"]

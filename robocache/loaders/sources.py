@@ -33,6 +33,8 @@ class Source(Protocol):
     Notes
     -----
     Several threads read at once. ``rows`` are steps counted through all episodes, int64, in any order, repeats allowed.
+    A source may list streams of ``kind`` "text" with samples of shape () too; it then has a method
+    ``texts(name, rows)``, of rows of one axis, that returns a list of str.
     """
 
     name: str

@@ -102,7 +102,8 @@ def test_what_is_known_of_sources() -> None:
     for source in (memory, dataset):
         assert source.offsets.tolist() == OFFSETS.tolist()
         assert source.rate == 10.0
-        assert list(source.streams) == list(ARRAYS)
+    assert list(memory.streams) == list(ARRAYS)
+    assert list(dataset.streams) == [*ARRAYS, "language"]
     assert memory.streams["picture"].kind == "image"
     assert dataset.streams["picture"].codec == "jpeg"
     assert memory.episode(3) == 3
@@ -272,7 +273,17 @@ def check(source: DatasetSource) -> None:
     """Every step of every stream, in an order of its own, against the episodes read whole."""
     count = int(source.offsets[-1])
     rows = np.random.default_rng(0).permutation(count)[:40]
+    said = []
+    for episode, count in zip(source._dataset, np.diff(source.offsets), strict=True):
+        texts = [""] * count
+        for span in episode.language:
+            texts[span.start : span.stop] = [span.text] * (span.stop - span.start)
+        said += texts
+    assert source.texts("language", rows) == [said[row] for row in rows]
+    assert source.spoken().tolist() == [text != "" for text in said]
     for name, spec in source.streams.items():
+        if name == "language":
+            continue
         whole = np.concatenate([episode[name].read() for episode in source._dataset])
         assert source.gather(name, rows).tobytes() == whole[rows].tobytes()
         if spec.codec is not None:

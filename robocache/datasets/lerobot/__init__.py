@@ -1,8 +1,10 @@
 """LeRobot datasets: v2.1 and v3.0 are read, v3.0 is written; neither needs LeRobot or PyTorch."""
 
 from pathlib import Path
+from typing import Any
 
 from .._files import Root
+from .._registry import loader_of
 from ..model import Dataset, Episodes
 from ._dataset import Contents
 from ._findings import findings
@@ -59,6 +61,10 @@ def open_lerobot(
         meta=contents.meta(),
         closing=contents.close,
     )
+
+
+def __getattr__(name: str) -> Any:
+    return loader_of(__name__, name)  # DataLoader
 
 
 __all__ = ["open_lerobot", "write_lerobot"]
