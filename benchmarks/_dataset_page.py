@@ -24,7 +24,9 @@ array_record (of TFRecord a copy, byte for byte), `tf.data` its `as_dataset` ove
 `lerobot` reads numbers from its Hugging Face table, which was made before and is not timed, and pictures by its
 items; `lerobot items` are windows by `delta_timestamps`. None of the others was told to use more than one thread. Every
 library keeps in memory what it will: the numbers of these sets fit into what RoboCache keeps, so its random windows,
-other than those of episodes not touched before, are of sets whose numbers do."""
+other than those of episodes not touched before, are of sets whose numbers do. Of LeRobot sets it reads small row groups
+with their neighbours: most episodes not touched before came along with another, and that read is in the time too, but
+for the one of the first step."""
 
 
 def figure(row: Row, wall: Row, per_second: float, number: Callable[[float], str]) -> str:

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,18 @@ class Refused(Exception):
     """A process that did not answer; the message is the last line of what it said."""
 
 
+def compiled(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which Python keeps what it compiles: of the peers pip did so when it installed them."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def ask(pythons: dict[str, str], library: str, path: str, what: str, **job: Any) -> Row:
     """One thing, in a fresh process of a library's own environment."""
     text = json.dumps({"library": library, "path": path, "what": what} | job)
     python = pythons.get(PEERS.get(library, ""), sys.executable)
     ran = subprocess.run(
         [python, "-m", "benchmarks.dataset_process", text],
-        capture_output=True, text=True, check=False, cwd=_results.ROOT,
+        capture_output=True, text=True, check=False, cwd=_results.ROOT, env=compiled(os.environ),
     )  # fmt: skip
     if ran.returncode:
         raise Refused(next((line for line in reversed(ran.stderr.splitlines()) if line.strip()), "no word"))

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -240,6 +241,22 @@ def test_wrong_values_stop_the_dataset_before_anything_is_timed() -> None:
     with pytest.raises(_results.WrongResult, match="state differs"):
         bench_datasets.measure("a/b/set", OPTIONS, noted)
     assert set(asked) == {"prepare", "check", "sizes"}
+
+
+def test_python_keeps_what_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip does with the peers: else every process would compile our modules anew, and be said to import them."""
+    ran = []
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("HF_HOME", "there")
+
+    def run(command: list[str], **how: Any) -> Any:
+        ran.append(how["env"])
+        return SimpleNamespace(returncode=0, stdout='\n{"done": 1}\n', stderr="")
+
+    monkeypatch.setattr(bench_datasets.subprocess, "run", run)
+    assert bench_datasets.ask({}, "robocache", "a/set", "time") == {"done": 1}
+    assert "PYTHONDONTWRITEBYTECODE" not in ran[0]
+    assert ran[0]["HF_HOME"] == "there"
 
 
 def test_what_is_compared() -> None:

@@ -2,9 +2,12 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,16 @@ def _opener(module: str, function: str) -> Callable[..., Dataset]:
 _HOMES = {name: (f".{name}", f"open_{name}") for name in SNIFFS} | {"store": ("..store", "open_as_dataset")}
 BUILT_IN = tuple(Reader(name, sniff, _opener(*_HOMES[name])) for name, sniff in SNIFFS.items())
 ENTRY_POINTS = "robocache.datasets"
+SPELLED = ("calvin", "lerobot", "rtx")  # modules with a DataLoader
+
 _registered: dict[str, Reader] = {}
+
+
+def module_of(package: str, name: str) -> Any:
+    """A format whose ``DataLoader`` is asked for by its name, imported then."""
+    if name in SPELLED:
+        return importlib.import_module(f".{name}", package)
+    raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
 
 def loader_of(module: str, name: str) -> Any:
@@ -70,9 +82,37 @@ def readers() -> dict[str, Reader]:
 @cache
 def _installed() -> tuple[Reader, ...]:
     """Of other packages; kept, since looking through all that is installed takes longer than opening a dataset."""
+    if not _announced():
+        return ()
     from importlib.metadata import entry_points
 
     return tuple(entry.load() for entry in entry_points(group=ENTRY_POINTS))
+
+
+def _announced() -> bool:
+    """Whether an installed package may bring readers: whether the text of its entry points names them.
+
+    To import `importlib.metadata` takes ten times as long as this look. Where packages may lie elsewhere than in
+    folders, in zips or with finders of their own, the answer is yes.
+    """
+    if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
+        return True
+    wanted = f"[{ENTRY_POINTS}]".encode()
+    for folder in sys.path:
+        try:
+            inside = os.listdir(folder or ".")
+        except FileNotFoundError:
+            continue
+        except OSError:  # a zip, or what must not be looked into
+            return True
+        if "EGG-INFO" in inside:
+            return True
+        for name in inside:
+            if name.endswith((".dist-info", ".egg-info")):
+                with suppress(OSError), open(os.path.join(folder, name, "entry_points.txt"), "rb") as file:
+                    if wanted in file.read():
+                        return True
+    return False
 
 
 def choose(path: Path, known: dict[str, Reader]) -> Reader | None:
@@ -129,11 +169,21 @@ def open_dataset(
     >>> sorted(rd.formats())[:3]
     ['bags', 'bridge', 'calvin']
     """
+    common: dict[str, Any] = {"format": format, "control_hz": control_hz, "verify": verify}
     if isinstance(path, str) and "://" in path:
         from ._remote import open_remote
 
-        return open_remote(path, format=format, split=split, control_hz=control_hz, verify=verify, **options)
-    path = Path(path)
+        where = path
+        dataset = open_remote(path, **common, **options)
+    else:
+        where = os.path.abspath(path)  # the program may go elsewhere
+        dataset = _open_local(Path(where), **common, **options)
+    dataset.again = open_dataset, {"path": where, **common, **options}
+    return dataset if split is None else dataset.split(split)
+
+
+def _open_local(path: Path, format: str | None, control_hz: float | None, verify: bool, **options: Any) -> Dataset:
+    """What is a file or folder here."""
     if not path.exists():
         raise fault("there is nothing", file=path)
     known = readers()
@@ -148,12 +198,11 @@ def open_dataset(
     if control_hz is not None and not 0 < control_hz < float("inf"):
         raise ArgumentError(f"control_hz: expected hertz, got {control_hz!r}")
     try:
-        dataset = best.open(path, control_hz=control_hz, verify=verify, **options)
+        return best.open(path, control_hz=control_hz, verify=verify, **options)
     except TypeError as error:
         if "keyword argument" in str(error) and any(repr(name) in str(error) for name in options):
             raise ArgumentError(f"{best.name} has no such option: {error}") from None
         raise
-    return dataset if split is None else dataset.split(split)
 
 
 def formats() -> tuple[str, ...]:
@@ -161,4 +210,4 @@ def formats() -> tuple[str, ...]:
     return tuple(readers())
 
 
-__all__ = ["Reader", "choose", "formats", "loader_of", "open_dataset", "readers", "register"]
+__all__ = ["Reader", "choose", "formats", "loader_of", "module_of", "open_dataset", "readers", "register"]

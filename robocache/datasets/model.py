@@ -208,6 +208,8 @@ class Dataset:
     meta : mapping
     columns : function
         Of a name and a position: all samples of a stream of numbers as an array, if the format has it at hand; or None.
+    again : tuple of (function, mapping) or None
+        What opens it again, and the options of that; ``pickle`` does so in another process.
     """
 
     format: str
@@ -224,6 +226,7 @@ class Dataset:
     meta: Mapping[str, Any] = field(default_factory=dict)
     closing: Callable[[], None] = lambda: None
     columns: Callable[[str, int], Any] = lambda name, episode: None
+    again: tuple[Callable[..., "Dataset"], Mapping[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -278,6 +281,7 @@ class Dataset:
             splits={name: range(len(picked))},
             lengths=lambda: np.asarray(self.lengths())[picked],
             columns=lambda name, episode: self.columns(name, picked[episode]),
+            again=None if self.again is None else (self.again[0], {**self.again[1], "split": name}),
         )
 
     def validate(self) -> Iterator[Finding]:
@@ -288,6 +292,12 @@ class Dataset:
         """Close files. Arrays that were read stay."""
         self.closing()
 
+    def __reduce__(self) -> Any:
+        if self.again is None:
+            raise ArgumentError(f"{self.name}: only what open_dataset has opened can be pickled; write it first")
+        how, options = self.again
+        return _opened, (how, dict(options))
+
     def __enter__(self) -> "Dataset":
         return self
 
@@ -296,6 +306,10 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.format}, {len(self)} episodes, control_hz={self.control_hz})"
+
+
+def _opened(how: Callable[..., Dataset], options: Mapping[str, Any]) -> Dataset:
+    return how(**options)
 
 
 __all__ = ["ActionSpec", "Dataset", "Episode", "Episodes", "Finding", "Span", "StepIndex"]

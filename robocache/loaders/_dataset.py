@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .._core.errors import ArgumentError
 from ..datasets._faults import fault
 from ..datasets._fuse import numbers
+from ..datasets.facts import Span
 from ..datasets.model import Dataset
 from ..datasets.streams import Stream, StreamSpec
 from ._fingerprint import fingerprint
@@ -58,6 +59,7 @@ class DatasetSource:
 
     def __init__(self, dataset: Dataset, streams: Sequence[str] | None = None) -> None:
         self.name, self.rate, self._dataset = dataset.name, dataset.control_hz, dataset
+        self._wanted = streams
         self._specs = specs_of(dataset, streams)
         announced = {name: _announced(spec) for name, spec in self._specs.items()}
         self.streams = MappingProxyType(announced if LANGUAGE in dataset.specs else announced | {LANGUAGE: SAID})
@@ -105,8 +107,7 @@ class DatasetSource:
         rows = checked(rows, self.offsets, flat=True)
         found = [""] * rows.size
         for share in by_episode(rows, self.offsets):
-            spans = self._dataset[share.episode].language
-            said = [next((s.text for s in reversed(spans) if s.start <= step < s.stop), "") for step in share.steps]
+            said = said_at(self._dataset[share.episode].language, share.steps)
             for place, which in zip(share.place.tolist(), share.which.tolist(), strict=True):
                 found[place] = said[which]
         return found
@@ -131,6 +132,9 @@ class DatasetSource:
         """Close the dataset."""
         self._dataset.close()
 
+    def __reduce__(self) -> Any:
+        return opened_again, (type(self), (self._dataset, self._wanted), self.fingerprint)
+
     def _spec(self, name: str) -> StreamSpec:
         return known(self._specs, name, self.name)
 
@@ -149,6 +153,20 @@ class DatasetSource:
                 f"episode {self.episode(number)}: the streams have several clocks ({told}); leave some out, {CLOCKS}"
             )
         return streams[name]
+
+
+def said_at(spans: Sequence[Span], steps: Any) -> list[str]:
+    """The last instruction that holds at each step of an episode, or ""."""
+    return [next((one.text for one in reversed(spans) if one.start <= step < one.stop), "") for step in steps]
+
+
+def opened_again(kind: Any, given: tuple[Any, ...], known_as: str) -> Any:
+    """The same source, of a dataset that another process has opened."""
+    source = kind(*given)
+    if source.fingerprint != known_as:
+        source.close()
+        raise fault("has changed since it was opened, or opens differently in another process", file=given[0].path)
+    return source
 
 
 def specs_of(dataset: Dataset, streams: Any, vectors: bool = False) -> dict[str, StreamSpec]:
@@ -209,4 +227,15 @@ def _announced(spec: StreamSpec) -> StreamSpec:
     return replace(spec, codec=None) if plain else spec
 
 
-__all__ = ["CLOCKS", "LANGUAGE", "DatasetSource", "known", "read", "specs_of", "streams_of"]
+__all__ = [
+    "CLOCKS",
+    "LANGUAGE",
+    "SAID",
+    "DatasetSource",
+    "known",
+    "opened_again",
+    "read",
+    "said_at",
+    "specs_of",
+    "streams_of",
+]

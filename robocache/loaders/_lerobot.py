@@ -59,6 +59,7 @@ class LeRobotSource(DatasetSource):
         self.fps = float(dataset.meta["fps"])
         numbers = [name for name in names if not spoken(specs[name])]
         super().__init__(dataset, list(dict.fromkeys([*numbers, TASK_INDEX])))
+        self._wanted = streams
         ordered = [name for name in specs if name in names]
         ordered.sort(key=lambda name: name not in self.videos)  # as in an item: videos come first
         self.streams = MappingProxyType({name: _typed(specs[name]) for name in ordered})

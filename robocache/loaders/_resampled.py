@@ -18,7 +18,7 @@ from ..datasets.model import Dataset
 from ..ops import _grid, _streams
 from ..ops.fusion import fuse_multimodal
 from ..ops.records import Stream
-from ._dataset import CLOCKS, known, read, specs_of, streams_of
+from ._dataset import CLOCKS, known, opened_again, read, specs_of, streams_of
 from ._fingerprint import fingerprint
 from ._rows import Share, by_episode, checked, picked, result
 
@@ -90,6 +90,7 @@ class ResampledSource:
 
     def __init__(self, dataset: Dataset, rate: float, streams: Sequence[str] | Mapping[str, Any] | None = None) -> None:
         self.name, self.rate, self._dataset = dataset.name, checks.positive("rate", rate), dataset
+        self._wanted = streams
         specs = specs_of(dataset, streams, vectors=True)
         self.streams = MappingProxyType({name: replace(spec, codec=None) for name, spec in specs.items()})
         given = streams if isinstance(streams, Mapping) else dict.fromkeys(specs)
@@ -145,6 +146,9 @@ class ResampledSource:
     def close(self) -> None:
         """Close the dataset."""
         self._dataset.close()
+
+    def __reduce__(self) -> Any:
+        return opened_again, (type(self), (self._dataset, self.rate, self._wanted), self.fingerprint)
 
     def slices(self, name: str, rows: NDArray[np.int64]) -> Slices:
         """What the steps ``rows`` of a stream are made of, read."""

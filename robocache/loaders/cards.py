@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from .budget import remedy
 from .fields import Field, Transfer
 from .filling import Filled
 from .ring import Ring
+from .segments import Segment
 
 OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 PER_THREAD = 2  # handle of the default stream of each thread, which means another one in another thread
+
+PORTABLE = 1  # cudaHostRegisterPortable
 
 
 class Buffer:
@@ -159,6 +163,35 @@ def pinned(device: int, nbytes: int, count: int) -> Ring:
     return Ring(lambda: next(slots), count, count, "it is of the loader's own")
 
 
+class Registered:
+    """A shared segment that a GPU copies from as from pinned memory, until nobody has a slot of it any more."""
+
+    def __init__(self, device: int, segment: Segment) -> None:
+        import cupy
+
+        self._memory, self._runtime = segment.memory, cupy.cuda.runtime
+        with cupy.cuda.Device(device):
+            try:
+                self._runtime.hostRegister(self._memory.ctypes.data, self._memory.nbytes, PORTABLE)
+            except self._runtime.CUDARuntimeError as error:
+                raise BackendError(
+                    f"device={device} cannot copy from {self._memory.nbytes:,} bytes of shared memory: {error}; lower "
+                    "batch_size or threads, or use workers='thread'"
+                ) from error
+        self.__array_interface__ = self._memory.__array_interface__
+
+    def __del__(self) -> None:
+        with suppress(RuntimeError):  # it was never registered, or CUDA is gone: the process ends
+            self._runtime.hostUnregister(self._memory.ctypes.data)
+
+
+def registered(device: int, segment: Segment, count: int) -> Ring:
+    """Slots of a shared segment, pinned."""
+    whole = np.asarray(Registered(device, segment))  # its views keep it registered
+    slots = iter([whole[i * segment.slot : (i + 1) * segment.slot] for i in range(count)])
+    return Ring(lambda: next(slots), count, count, "it is of the loader's own")
+
+
 def usable(device: int) -> Any:
     """CuPy, if there is such a GPU."""
     try:
@@ -181,4 +214,4 @@ def total(device: int) -> int:
         return int(cupy.cuda.runtime.memGetInfo()[1])
 
 
-__all__ = ["Buffer", "Card", "pinned", "total", "usable"]
+__all__ = ["Buffer", "Card", "pinned", "registered", "total", "usable"]

@@ -134,12 +134,13 @@ class Engine:
     """Threads that fill slots, and one more that carries them where they are handed out, if that is elsewhere.
 
     ``place`` hands batches out of its ring: a `Host`, whose slots are filled themselves, or a `Card`, which fills its
-    own from those of ``ring``. The threads know slots by number only.
+    own from those of ``ring``. The threads know slots by number only. With a `Child` they only ask it to fill.
     """
 
-    def __init__(self, fill: Callable[..., Filled], threads: int, place: Any, ring: Ring | None = None) -> None:
+    def __init__(self, fill: Callable[..., Filled], threads: int, place: Any, ring: Ring | None = None,
+                 child: Any = None) -> None:  # fmt: skip
         self._pid, self._closed = os.getpid(), False
-        self._fill, self.place = fill, place
+        self._fill, self.place, self._child = fill, place, child
         self._carries = ring is not None
         self._ring: Ring = place.ring if ring is None else ring
         self._tickets = Tickets()
@@ -156,9 +157,14 @@ class Engine:
             thread.start()
 
     @property
+    def forked(self) -> bool:
+        """Whether its threads live in another process, of which this one is a fork."""
+        return self._pid != os.getpid()
+
+    @property
     def here(self) -> bool:
-        """Whether its threads live in this process, which a fork leaves behind."""
-        return self._pid == os.getpid() and not self._closed
+        """Whether its threads live in this process, and all is alive that they need."""
+        return not (self.forked or self._closed) and (self._child is None or self._child.alive)
 
     @property
     def reading(self) -> bool:
@@ -174,7 +180,7 @@ class Engine:
 
     def next(self, run: Run) -> Result:
         """The next result of a run, waiting for it."""
-        if not self.here and not self._closed:
+        if self.forked and not self._closed:
             raise BackendError("this loop began before the process was forked; its threads stayed behind. Begin anew")
         if not self._closed:
             self.place.ring.make_room()
@@ -235,7 +241,7 @@ class Engine:
 
     def close(self, patience: float | None = None) -> None:
         """End the threads, waiting for what they read just now, or for so many seconds."""
-        if not self.here:
+        if self.forked or self._closed:
             return
         self._closed = True
         for one in (self._tickets, self._filled, self.ready):
@@ -243,6 +249,8 @@ class Engine:
         self._ring.close(len(self._threads))
         if self._carries:
             self.place.ring.close(1)
+        if self._child is not None:
+            self._child.close(patience)
         end = None if patience is None else time.monotonic() + patience
         for thread in self._threads:
             if thread is not threading.current_thread():

@@ -1,7 +1,7 @@
 """Reading one batch into memory. Called by several threads at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,21 @@ class Filler:
 
     def __init__(self, sources: Sequence[Any], sampler: Any, items: Any, fields: Sequence[Field], layout: Layout, *,
                  finish: bool, skip: bool) -> None:  # fmt: skip
-        self._sources, self._sampler, self._items = sources, sampler, items
+        self.sources, self.sampler, self._items = sources, sampler, items
         self._fields, self._layout = fields, layout
         self._finish, self._skip = finish, skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which needs nothing of what is done on a GPU."""
+        fields = self._fields if self._finish else [replace(one, finish=None) for one in self._fields]
+        return self.__dict__ | {"_fields": fields}
 
     def fill(self, memory: Any, epoch: int, step: int) -> Filled:
         """Read the batch of a step into memory.
 
         A sample that fails raises with its source, episode and stream, or is left out if that was asked for.
         """
-        picked = self._sampler.batch(epoch, step)
+        picked = self.sampler.batch(epoch, step)
         try:
             return self._read(memory, picked)
         except ReadError as error:
@@ -99,7 +104,7 @@ class Filler:
         for number, _ in found.parts:
             at = np.flatnonzero(picked.source == number)
             try:
-                texts = self._sources[number].texts(one.stream, found.anchor[at])
+                texts = self.sources[number].texts(one.stream, found.anchor[at])
                 for place, text in zip(at.tolist(), texts, strict=True):
                     said[place] = text
             except Exception as error:
@@ -108,7 +113,7 @@ class Filler:
 
     def _part(self, one: Field, number: int, found: Selection, at: Any, values: Any, valid: Any) -> None:
         """What one source has of one stream."""
-        source, rows = self._sources[number], found.index[one.role][at]
+        source, rows = self.sources[number], found.index[one.role][at]
         whole = isinstance(at, slice)
         target = values if whole else np.empty((*rows.shape, *values.shape[rows.ndim :]), values.dtype)
         try:
@@ -155,7 +160,7 @@ class Filler:
                 episode = self._episode(sample)
                 if not self._skip or not isinstance(error.__cause__, SKIPPED):
                     raise self._placed(error, episode) from error.__cause__
-                name = self._sources[error.source].name
+                name = self.sources[error.source].name
                 skipped.append(Skip(name, int(sample.item[0]), episode, error.stream, str(error.__cause__)))
             else:
                 good.append(i)
@@ -165,12 +170,12 @@ class Filler:
 
     def _episode(self, sample: Picked) -> str | int:
         number = int(self._items.select(sample).episode[0])
-        name: str | int = self._sources[int(sample.source[0])].episode(number)
+        name: str | int = self.sources[int(sample.source[0])].episode(number)
         return name
 
     def _placed(self, error: ReadError, episode: Any = None) -> Exception:
         """The error of the typed kind that says where it happened."""
-        cause, source = error.__cause__, self._sources[error.source]
+        cause, source = error.__cause__, self.sources[error.source]
         said = f"{type(cause).__name__}: {cause}" if not isinstance(cause, RoboCacheError) else str(cause)
         made = fault(f"cannot be read: {said}", file=source.name, episode=episode, key=error.stream)
         if isinstance(cause, RoboCacheError) and not isinstance(cause, DataError):

@@ -31,6 +31,7 @@ class RtxSource(DatasetSource):
     def __init__(self, dataset: Dataset, streams: Sequence[str]) -> None:
         flags = [name for name in (LAST, TERMINAL) if name in dataset.specs]
         super().__init__(dataset, list(dict.fromkeys([*streams, *flags])))
+        self._wanted = streams
         self._doubtful = dataset.action is not None and not dataset.action.last_valid and len(flags) == 2
 
     def valid(self, name: str, rows: Any) -> Any:

@@ -11,14 +11,16 @@ from .budget import remedy
 from .fields import Layout
 from .filling import Filled
 from .ring import Ring
+from .segments import Segment
 
 
 class Host:
-    """Slots of NumPy memory, aligned so that JAX takes them without a copy."""
+    """Slots of NumPy memory or of a shared segment, aligned so that JAX takes them without a copy."""
 
-    def __init__(self, layout: Layout, count: int, most: int) -> None:
+    def __init__(self, layout: Layout, count: int, most: int, segment: Segment | None = None) -> None:
         self._layout = layout
-        self.ring = Ring(self._slot, count, most, remedy(f"the {most} that memory allows"))
+        make, drop = (self._slot, None) if segment is None else (segment.take, segment.drop)
+        self.ring = Ring(make, count, most, remedy(f"the {most} that memory allows"), drop)
 
     def _slot(self) -> Any:
         return interop.aligned_empty((self._layout.nbytes,), dtypes.uint8)

@@ -1,7 +1,6 @@
 """The loader: batches of windows or of whole episodes, read ahead by threads."""
 
 import math
-import os
 import weakref
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -12,19 +11,21 @@ import numpy as np
 from .._core import checks
 from .._core.errors import ArgumentError, DataError, DeviceError
 from . import budget, fields, lerobot_view
+from ._arguments import only_episodes, padding, usual_threads
 from .batch import Batch
 from .engine import Belongings, Engine, Run, abandon
 from .filling import Filler
-from .hosts import Host
 from .loop import Loop
 from .meter import Meter
+from .payload import pickled
 from .sampler import Sampler
+from .segments import Labels, pages
 from .selection import ACTION, OBS, STEP, EpisodeItems, WindowItems
 from .sources import sources_of
+from .starting import WORKERS, start
 
 FORMAT = 1  # of a state
-MOST_THREADS = 8  # by default: the trainer needs its processors too
-MOST, MOST_STEPS = 1 << 20, 1 << 31
+MOST = 1 << 20
 MODES = ("windows", "episodes")
 ON_ERROR = ("raise", "skip")
 
@@ -53,6 +54,11 @@ class DataLoader:
         GPU that batches are copied to. By default they are NumPy arrays.
     threads : int, optional
         Threads that read and decode. By default half the processors, 8 at most.
+    workers : {"thread", "process"}
+        Where they run. In this process, which costs its Python little as long as sources and decoders let go of its
+        lock, as all of this library do. Or in one other, for sources written in Python: they have that lock to
+        themselves, and batches come over shared memory. Sources are then paths, stores, a `MemorySource`, or objects
+        that pickle can take.
     prefetch : int
         Batches that wait ready beside the one in use.
     images : mapping of str to ImageOptions, optional
@@ -113,12 +119,14 @@ class DataLoader:
         rank: int = 0, world_size: int = 1, drop_last: bool = True, device: int | None = None,
         threads: int | None = None, prefetch: int = 2, images: Mapping[str, Any] | None = None,
         normalize: Mapping[str, Any] | None = None, memory: int | None = None, on_error: str = "raise",
-        epochs: Any = None, mode: str = "windows", pad: Any = None,
+        epochs: Any = None, mode: str = "windows", pad: Any = None, workers: str = "thread",
     ) -> None:  # fmt: skip
         checks.choice("mode", mode, MODES)
         checks.choice("on_error", on_error, ON_ERROR)
+        self._process = checks.choice("workers", workers, WORKERS) == "process"
+        self._labels: Labels | None = None
         batch_size = checks.whole("batch_size", batch_size, 1, MOST)
-        self._threads = checks.whole("threads", _threads() if threads is None else threads, 1, 1024)
+        self._threads = checks.whole("threads", usual_threads() if threads is None else threads, 1, 1024)
         self._prefetch = checks.whole("prefetch", prefetch, 1, 1024)
         self._device = None if device is None else checks.whole("device", device, 0, 1 << 16)
         self._epochs = (
@@ -136,9 +144,9 @@ class DataLoader:
                 raise ArgumentError(f"pad={pad!r} is of mode='episodes'; of windows there are pad_before and pad_after")
             self._items: Any = WindowItems(offsets, n_obs, n_act, stride, (pad_before, pad_after), action_start)
         else:
-            _only_episodes(n_obs=n_obs, n_act=n_act, action_start=action_start, stride=stride, pad_before=pad_before,
-                           pad_after=pad_after)  # fmt: skip
-            self._items = EpisodeItems(offsets, _padding(pad))
+            only_episodes(n_obs=n_obs, n_act=n_act, action_start=action_start, stride=stride, pad_before=pad_before,
+                          pad_after=pad_after)  # fmt: skip
+            self._items = EpisodeItems(offsets, padding(pad))
         self._choose(mode, obs, action, n_obs, n_act, images or {}, normalize or {})
         self._sampler = Sampler(self._items.sizes, batch_size, shuffle=shuffle, seed=seed, weights=weights,
                                 epoch_size=epoch_size, keep=keep, rank=rank, world_size=world_size,
@@ -151,6 +159,8 @@ class DataLoader:
         self._lay(batch_size, limit)
         self._filler = Filler(self._sources, self._sampler, self._items, self._fields, self._slot,
                               finish=self._device is None, skip=on_error == "skip")  # fmt: skip
+        if self._process:
+            pickled(self._filler)  # to refuse now what could not be sent
 
     def _choose(self, mode: str, obs: Any, action: Any, n_obs: int, n_act: int, images: Mapping[str, Any],
                 scales: Mapping[str, Any]) -> None:  # fmt: skip
@@ -175,7 +185,7 @@ class DataLoader:
         self.shapes: Mapping[str, tuple[Any, np.dtype[Any]]] = MappingProxyType(shapes)
         if self._device is None:
             self._slot = fields.on_host(self._fields, capacity)
-            plan = budget.MemoryPlan(self._slot.nbytes, self._threads + self._prefetch + 1, limit)
+            plan = budget.MemoryPlan(self._size(batch_size), self._threads + self._prefetch + 1, limit)
         else:
             from . import cards
 
@@ -183,10 +193,16 @@ class DataLoader:
             self._slot, nbytes = self._transfer.slot, self._transfer.batch.nbytes
             most = cards.total(self._device) // budget.SHARE
             slots = self._threads + 2  # one that is copied, one that waits for it
-            plan = budget.MemoryPlan(self._slot.nbytes, slots, limit, nbytes, self._prefetch + 1, most)
+            plan = budget.MemoryPlan(self._size(batch_size), slots, limit, nbytes, self._prefetch + 1, most)
         self.memory = budget.checked(plan)
-        batch = self._slot if self._device is None else self._transfer.batch
-        self._meter = Meter(batch.each())
+        self._meter = Meter((self._slot if self._device is None else self._transfer.batch).each())
+
+    def _size(self, batch_size: int) -> int:
+        """Bytes of a slot on the host, with what another process has to say."""
+        if not self._process:
+            return self._slot.nbytes
+        self._labels = Labels(self._slot.nbytes, batch_size)
+        return pages(self._slot.nbytes + self._labels.nbytes)
 
     from_lerobot = classmethod(lerobot_view.from_lerobot)
 
@@ -203,17 +219,14 @@ class DataLoader:
 
     def _start(self) -> Engine:
         """Take the memory and start the threads. What a fork has left behind is not touched."""
-        plan = self.memory
-        if self._device is None:
-            engine = Engine(self._filler.fill, self._threads, Host(self._slot, plan.slots, plan.most))
-        else:
-            from . import cards
-
-            if self._engine is not None:
+        old = self._engine
+        if old is not None:
+            if self._device is not None and old.forked:
                 raise DeviceError("CUDA does not survive a fork; start the process by spawn, and make the loader there")
-            card = cards.Card(self._device, self._fields, self._transfer, plan.buffers, plan.most)
-            engine = Engine(self._filler.fill, self._threads, card, cards.pinned(self._device, plan.slot, plan.slots))
-        return engine
+            old.close()
+        transfer = None if self._device is None else self._transfer
+        return start(self._filler, self._fields, self._slot, transfer, self._device, self._threads, self.memory,
+                     self._labels)  # fmt: skip
 
     @property
     def _engine(self) -> Engine | None:
@@ -294,27 +307,6 @@ class DataLoader:
         names = ", ".join(one.name for one in self._sources)
         where = "" if self._device is None else f", device={self._device}"
         return f"DataLoader({names}: {sum(self._items.sizes)} samples, {len(self)} batches an epoch{where})"
-
-
-def _threads() -> int:
-    """Half the processors of this process, few enough to leave the trainer some."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_THREADS, count // 2))
-
-
-def _only_episodes(**given: Any) -> None:
-    """Refuse arguments of windows where whole episodes are asked for."""
-    usual = {"n_obs": 1, "n_act": 1, "action_start": 0, "stride": 1, "pad_before": None, "pad_after": None}
-    wrong = sorted(name for name, value in given.items() if value != usual[name])
-    if wrong:
-        raise ArgumentError(f"{', '.join(wrong)}: mode='episodes' has no windows; leave them out")
-
-
-def _padding(pad: Any) -> Any:
-    """``pad`` of whole episodes, checked."""
-    if pad is None or pad == "max":
-        return pad
-    return checks.whole("pad", pad, 1, MOST_STEPS)
 
 
 __all__ = ["DataLoader"]

@@ -43,10 +43,14 @@ class Ring:
         Slots that there may be.
     remedy : str
         For the error when all are lent and there may be no more.
+    drop : function, optional
+        Takes memory back that is not needed any more.
     """
 
-    def __init__(self, make: Callable[[], Any], count: int, most: int, remedy: str) -> None:
-        self._make, self._count, self._most, self._remedy = make, count, most, remedy
+    def __init__(
+        self, make: Callable[[], Any], count: int, most: int, remedy: str, drop: Callable[[Any], None] | None = None
+    ) -> None:
+        self._make, self._count, self._most, self._remedy, self._drop = make, count, most, remedy, drop
         self._lock = threading.Lock()
         self._next = 0
         self.memory: dict[int, Any] = {}
@@ -66,7 +70,10 @@ class Ring:
             with self._lock:
                 if len(self.memory) <= len(self.lent) + self._count:
                     return number
-                del self.memory[number]  # made when much was lent, and not needed any more
+                memory = self.memory.pop(number)  # made when much was lent, and not needed any more
+                if self._drop is not None:
+                    self._drop(memory)
+                del memory  # not held while this thread waits
         return None
 
     def lend(self, number: int) -> Lease:

@@ -101,7 +101,7 @@ class Sampler:
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         self._turns = None if weights is None else _turns(weights, self.sizes)
         self.samples = self._epoch(epoch_size)
-        self._skipped = (0, 0)  # an epoch that was resumed within a batch, and the samples before its batch 0
+        self.skipped = (0, 0)  # an epoch that was resumed within a batch, and the samples before its batch 0
 
     def _epoch(self, wish: Any) -> int:
         """Samples of an epoch."""
@@ -125,7 +125,7 @@ class Sampler:
         return self._steps(self._skip(epoch))
 
     def _skip(self, epoch: int) -> int:
-        return self._skipped[1] if epoch == self._skipped[0] else 0
+        return self.skipped[1] if epoch == self.skipped[0] else 0
 
     def _steps(self, skip: int) -> int:
         left = self.samples - skip
@@ -269,7 +269,7 @@ class Sampler:
         if delivered and self._over(delivered):
             epoch, delivered = epoch + 1, 0
         step, skip = divmod(delivered, self.batch_size * self.world_size)
-        self._skipped = (epoch, skip)
+        self.skipped = (epoch, skip)
         return epoch, step
 
 

@@ -83,12 +83,18 @@ def _opened(path: str | os.PathLike[str]) -> Any:
     from ..store import open_store
 
     if (Path(path) / STORE_FILE).is_file():
-        return open_store(path)
+        return _adapted(open_store(path))
     return _adapted(open_dataset(path))
 
 
 def _adapted(given: Any) -> Any:
-    """A source as it is, or a dataset behind its adapter."""
+    """A source as it is, or a dataset or store behind its adapter."""
+    from ..store import Store
+
+    if isinstance(given, Store):
+        from ._store import StoreSource
+
+        return StoreSource(given)
     if isinstance(given, Dataset):
         from ._dataset import DatasetSource
 

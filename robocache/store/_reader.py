@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import Dataset, Episode, Finding, Source, Span, Stream, StreamSpec, Timing, Values
+from ..datasets import Dataset, Episode, Finding, Source, Stream, StreamSpec, Timing, Values
 from ..datasets._faults import faults
 from ..datasets.model import Episodes
 from ..datasets.streams import INDEX, Picked, Range, listed
@@ -68,9 +68,8 @@ def _episode(store: Store, number: int, rate: float | None, verify: bool) -> Epi
             source = Values(partial(_checked, shard, name, at, verify, mask))
             beside = _mask(name, store)
             streams[beside.name] = Stream(beside, timing, source, lambda: place)
-    spans = [Span(*span) for span in kept.language]
     meta = kept.meta | ({"left_out": kept.left_out} if kept.left_out else {})
-    return Episode(kept.id, streams, length=kept.steps, language=spans, meta=meta)
+    return Episode(kept.id, streams, length=kept.steps, language=partial(store.language, number), meta=meta)
 
 
 def _checked(shard: Shard, name: str, at: int, verify: bool, values: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.errors import ArgumentError, DTypeError, PositionError, ShapeError
-from ..datasets import Finding, StreamSpec
+from ..datasets import Finding, Span, StreamSpec
 from ..datasets._faults import fault
 from ..datasets._files import Root
 from ._index import FILE, Index, read_index
@@ -142,6 +142,11 @@ class Store:
         if not 0 <= number < len(self.lengths):
             raise PositionError(f"number: {number} is none of the {len(self.lengths)} episodes")
         return self.index.ids[number]
+
+    def language(self, number: int) -> list[Span]:
+        """Instructions of an episode, with its steps that they hold for."""
+        shard, at = self.place(number)
+        return [Span(*span) for span in shard.head.episodes[at].language]
 
     def dct(self, name: str) -> str:
         """How JPEG of a stream is to be decoded, as `robocache.datasets` has it: "fast" or "accurate"."""

@@ -10,7 +10,6 @@ from typing import Any
 import robocache.datasets as rd
 from robocache.datasets import _hdf5
 from robocache.datasets.bags import _mcap, _topics
-from robocache.datasets.rlds import _tfrecord, reader
 
 CACHE = 4 << 20
 AT_ONCE = 4  # samples
@@ -25,8 +24,8 @@ def memory(key: str) -> int:
 def main(path: str, way: str) -> None:
     """Way is "read", which validates before, or "keep", which drops nothing of what it reads."""
     _hdf5.CHUNK_BYTES = _mcap.CACHE_BYTES = _topics.BLOCK_BYTES = CACHE
-    _tfrecord.RESIDENT = reader.NUMBERS = CACHE
-    options: dict[str, Any] = {"cache_bytes": CACHE} if Path(path, "meta").is_dir() else {}
+    told = [bytes_ for name, bytes_ in (("meta", CACHE), ("dataset_info.json", 2 * CACHE)) if Path(path, name).exists()]
+    options: dict[str, Any] = {"cache_bytes": told[0]} if told else {}
     with rd.open_dataset(path, **options) as dataset:
         for stream in dataset[0].values():
             stream.read(0)  # imports what decodes

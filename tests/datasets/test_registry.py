@@ -1,16 +1,22 @@
 """Which reader gets a path, and what is said when none does."""
 
 import importlib.metadata
+import pickle
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import robocache.datasets as rd
 from robocache.datasets import _registry
+from robocache.datasets.rlds import write_rlds
 from robocache.errors import ArgumentError, DataError
 from tests.datasets import toy
 
@@ -99,21 +105,73 @@ def test_options_reach_the_reader(folder: Path) -> None:
     assert [one.id for one in opened] == [0, 1]
 
 
-def test_readers_of_other_packages_come_by_entry_points(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PACKAGE = {
+    "theirs.py": "from tests.datasets import toy\nMADE = []\n\n\ndef opened(path, *, control_hz, verify):\n"
+    "    MADE.append(path)\n    return toy.dataset(path, [toy.episode(0)], format='theirs')\n\n\n"
+    "READER = toy.reader('theirs', opened, sure=0.8)\n",
+    "theirs-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n",
+    "theirs-1.0.dist-info/entry_points.txt": "[robocache.datasets]\ntheirs = theirs:READER\n",
+}
+
+
+def in_folder(at: Path) -> str:
+    for name, text in PACKAGE.items():
+        (at / name).parent.mkdir(parents=True, exist_ok=True)
+        (at / name).write_text(text)
+    return str(at)
+
+
+def in_zip(at: Path) -> str:
+    with zipfile.ZipFile(at, "w") as file:
+        for name, text in PACKAGE.items():
+            file.writestr(name, text)
+    return str(at)
+
+
+def in_egg(at: Path) -> str:
+    in_folder(at)
+    (at / "theirs-1.0.dist-info").rename(at / "EGG-INFO")
+    (at / "EGG-INFO" / "METADATA").rename(at / "EGG-INFO" / "PKG-INFO")
+    return str(at)
+
+
+@pytest.mark.parametrize("place", [in_folder, in_zip, in_egg])
+def test_readers_of_other_packages_come_by_entry_points(
+    place: Callable[[Path], str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)
+    monkeypatch.syspath_prepend(place(tmp_path / "theirs-1.0.egg"))
+    assert rd.open_dataset(folder).format == "theirs"
+    assert rd.open_dataset(folder).format == "theirs"
+    assert [folder] * 2 == sys.modules["theirs"].MADE
+    rd.register(named("theirs", sure=0.8, file="other.json"))
+    (folder / "other.json").unlink()
+    with pytest.raises(DataError):
+        rd.open_dataset(folder)  # what was registered here goes before what is installed
+
+
+def test_a_finder_of_its_own_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
 
     def found(group: str) -> list[Any]:
         assert group == "robocache.datasets"
         return [SimpleNamespace(name="theirs", load=lambda: loaded.append(1) or named("theirs", sure=0.8))]
 
+    finder = SimpleNamespace(find_spec=lambda *given: None, find_distributions=lambda *given: [])
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
     monkeypatch.setattr(importlib.metadata, "entry_points", found)
-    assert rd.open_dataset(folder).format == "theirs"
-    assert rd.open_dataset(folder).format == "theirs"
+    assert rd.open_dataset(folder).format == rd.open_dataset(folder).format == "theirs"
     assert loaded == [1]  # looked for once
-    rd.register(named("theirs", sure=0.8, file="other.json"))
-    (folder / "other.json").unlink()
-    with pytest.raises(DataError):
-        rd.open_dataset(folder)  # what was registered here goes before what is installed
+
+
+def test_packages_without_readers_are_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other-2.0.dist-info").mkdir()
+    (tmp_path / "other-2.0.dist-info" / "entry_points.txt").write_text("[console_scripts]\nrobocache.datasets = o:m\n")
+    (tmp_path / "bare-1.0.egg-info").write_text("Name: bare\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "absent.zip")])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: pytest.fail("looked through"))
+    assert set(rd.formats()) == {reader.name for reader in _registry.BUILT_IN}
 
 
 def test_built_in_readers_keep_the_rules(tmp_path: Path) -> None:
@@ -174,3 +232,22 @@ def test_looking_at_a_path_imports_no_extra(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[] []"
+
+
+def test_what_was_opened_can_be_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is opened again, in the same way, wherever the other process is."""
+    episodes = [rd.Episode.from_arrays(k, {"x": np.arange(3.0) + k}, rate=4) for k in range(3)]
+    made = write_rlds({"train": episodes[:2], "test": episodes[2:]}, tmp_path / "set", name="made")
+    monkeypatch.chdir(made.parent)
+    dataset = rd.open_dataset(Path(made.name), control_hz=8.0, verify=False, language=[])
+    monkeypatch.chdir(tmp_path)
+    for one, ids in ((dataset, 3), (dataset.split("test"), 1), (dataset.split("train"), 2)):
+        again = pickle.loads(pickle.dumps(one))
+        assert len(again) == len(one) == ids
+        assert (again.name, again.control_hz, again.control_hz_origin) == ("made", 8.0, "user")
+        assert [k["x"].read().tolist() for k in again] == [k["x"].read().tolist() for k in one]
+        assert again.again == one.again
+    far = rd.open_dataset(f"file://{made}", cache=tmp_path / "cache", split="test")
+    assert pickle.loads(pickle.dumps(far))[0]["x"].read().tolist() == [2.0, 3.0, 4.0]
+    with pytest.raises(ArgumentError, match="only what open_dataset has opened"):
+        pickle.dumps(toy.dataset(tmp_path, episodes))

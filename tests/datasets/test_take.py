@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 import robocache.datasets as rd
 from robocache.datasets.lerobot import write_lerobot
-from robocache.datasets.rlds import reader as rlds_reader
 from robocache.datasets.rlds import write_rlds
 from robocache.errors import ArgumentError, DataError, DTypeError, PositionError
 from tests.datasets import made, toy
@@ -54,10 +53,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def opened(request: pytest.FixtureRequest, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> rd.Dataset:
+def opened(request: pytest.FixtureRequest, folders: dict[str, Path]) -> rd.Dataset:
     """One of them."""
     if request.param == "rlds, nothing kept":
-        monkeypatch.setattr(rlds_reader, "NUMBERS", 1)
+        return rd.open_dataset(folders[request.param], cache_bytes=2)
     if request.param == "array_record":
         pytest.importorskip("array_record")
         from benchmarks.dataset_access import as_array_record

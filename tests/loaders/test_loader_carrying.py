@@ -78,6 +78,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(
         cards, "pinned", lambda device, nbytes, count: Ring(lambda: np.zeros(nbytes, np.uint8), count, count, "")
     )
+    monkeypatch.setattr(cards, "registered", lambda device, segment, count: Ring(segment.take, count, count, ""))
     return LateCard
 
 
@@ -113,6 +114,19 @@ def test_whole_episodes_on_a_device() -> None:
         source = numbers(0, [5, 3, 12, 7])
         with rc.DataLoader(source, **options) as host, rc.DataLoader(source, device=0, **options) as device:
             assert contents(device) == contents(host)
+
+
+@pytest.mark.usefixtures("card")
+def test_another_process_fills_what_is_copied() -> None:
+    """What is finished on the device is sent there raw, with statistics that only this process has."""
+    options = {"batch_size": 3, "n_obs": 2, "normalize": {"state": {"mean": 1.0, "std": 2.0}}, "threads": 2}
+    with (
+        rc.DataLoader(numbers(0, [17, 9]), drop_last=False, **options) as host,
+        rc.DataLoader(numbers(0, [17, 9]), drop_last=False, device=0, workers="process", **options) as device,
+    ):
+        assert device.memory.slots == 4
+        assert contents(device) == contents(host)
+        assert contents(device) == contents(host)
 
 
 @pytest.mark.usefixtures("card")

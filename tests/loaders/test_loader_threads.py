@@ -34,8 +34,19 @@ class Gated(Arrays):
         return super().gather(name, rows, out)
 
 
+_others: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Threads of loaders that other tests have dropped, and that nobody has collected yet, are not this test's."""
+    _others.clear()
+    _others.update(threading.enumerate())
+
+
 def alive() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("robocache-loader")]
+    own = set(threading.enumerate()) - _others
+    return [thread.name for thread in own if thread.name.startswith("robocache-loader")]
 
 
 def test_a_late_thread_changes_no_order() -> None:

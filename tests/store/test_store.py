@@ -1,5 +1,6 @@
 """An open store as a source of a loader: rows at random, threads, forks, pickles, and what is refused."""
 
+import gc
 import os
 import pickle
 import threading
@@ -209,6 +210,7 @@ def test_more_shards_than_descriptors(source: Any, tmp_path: Path) -> None:
 
     path = source([toy.episode(k, toy.stream("a", np.full(2, k)), length=2) for k in range(40)])
     store.convert(path, tmp_path / "out", shard=1)
+    gc.collect()  # what other tests have left open is not to be closed between two looks
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     opened = store.open_store(tmp_path / "out")
     after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0

@@ -68,6 +68,7 @@ class Contents:
             self.table = read_lines_table(self.root, self.info)
         else:
             self.table = read_parquet_table(self.root, self.info, self.files)
+        self.files.total = int(self.table.lengths.sum())
         self.present = np.flatnonzero(self._there())
         if len(self.table.ids) and not len(self.present):
             raise fault(f"holds the data of none of the {len(self.table.ids)} episodes it tells of", file=root.path)
@@ -95,6 +96,14 @@ class Contents:
             self.info.data_path, episode_index=int(table.ids[place]), chunk_index=int(table.chunks[place]),
             file_index=int(table.files[place]),
         )  # fmt: skip
+
+    def data_path(self, place: int) -> Path:
+        """Of the same file always the same object: links are followed once, and it is found faster than its equal."""
+        if self.alone:
+            return self.root.at(self.data_name(place))
+        key = int(self.table.chunks[place]), int(self.table.files[place])
+        path: Path = self._spots.get(key, lambda: self.root.at(self.data_name(place)), lambda _: SPOT)
+        return path
 
     def video_name(self, place: int, key: str) -> str:
         """Of the video file that an episode's frames lie in."""
@@ -146,10 +155,10 @@ class Contents:
     def episode(self, at: int) -> Episode:
         """The episode at a position; nothing of it is read, only the size of its file looked at."""
         place = int(self.present[at])
-        path, rows = self.root.at(self.data_name(place)), self._rows(place)
+        rows = self._rows(place)
         ident, length = rows.episode, rows.length
         timing = Timing(length, INDEX, rate=self.rate)
-        where: partial[dict[str, Any]] = partial(dict, file=path, episode=ident)
+        where: partial[dict[str, Any]] = partial(dict, file=rows.file, episode=ident)
         streams = {
             name: Stream(feature.spec, timing, self._source(place, rows, feature), where)
             for name, feature in self.info.features.items()
@@ -158,7 +167,7 @@ class Contents:
             episode_index=ident,
             tasks=lambda: self.table.tasks(place),
             stats=lambda: self.table.stats(place),
-            file=str(path),
+            file=str(rows.file),
         )
         return Episode(ident, streams, length=length, language=lambda: self._language(rows), meta=meta)
 
@@ -169,14 +178,14 @@ class Contents:
 
     def _found(self, place: int) -> Rows:
         ident, length = int(self.table.ids[place]), int(self.table.lengths[place])
-        path = self.root.at(self.data_name(place))
+        path = self.data_path(place)
         size = self.root.size(path)
         if size is None:
             raise fault("there is no such file", file=path, episode=ident)
         if length > ROWS_PER_BYTE * size:
             raise fault(f"claims {length} steps in {size} bytes", file=path, episode=ident)
         there = partial(self.root.here, path, episode=ident)
-        return Rows(self.files, there, self._guess(place), length, ident, self.alone)
+        return Rows(self.files, path, there, self._guess(place), length, ident, self.alone)
 
     def column(self, name: str, at: int) -> Any:
         """All samples of a column of an episode, not to be changed; None unless they lie in one row group."""

@@ -26,7 +26,10 @@ class Rows:
     Parameters
     ----------
     files : Parquets
-    path : function that returns a Path
+    file : Path
+        Where they lie.
+    fetched : function that returns a Path
+        The same, once it is there.
     guess : int
         The row of the file that should be its first.
     length : int
@@ -38,16 +41,17 @@ class Rows:
     """
 
     def __init__(
-        self, files: Parquets, path: Callable[[], Path], guess: int, length: int, episode: int, alone: bool
-    ) -> None:
-        self.files, self.length, self.episode, self.alone = files, length, episode, alone
-        self._path, self._guess = path, guess
+        self, files: Parquets, file: Path, fetched: Callable[[], Path], guess: int, length: int, episode: int,
+        alone: bool,
+    ) -> None:  # fmt: skip
+        self.files, self.file, self.length, self.episode, self.alone = files, file, length, episode, alone
+        self._fetched, self._guess = fetched, guess
         self._last = 0, 0, 0  # the row group that was read last, and its rows
 
     @cached_property
     def path(self) -> Path:
-        """Of the file."""
-        return self._path()
+        """Of the file, which is there."""
+        return self._fetched()
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -79,14 +83,13 @@ class Rows:
         """Whether the rows from ``start`` on are those of the episode, and no other row of their groups is."""
         if not 0 <= start <= start + self.length <= groups[-1]:
             return False
-        touched = {group for group, *_ in split(groups, np.array([start, start + self.length - 1]))} or {0}
-        span = range(min(touched), max(touched) + 1) if self.length else range(0)
-        own = np.concatenate([np.zeros(0, np.int64), *(self._ids(group) for group in span)])
-        first = start - int(groups[span.start]) if self.length else 0
-        return (
-            bool((own[first : first + self.length] == self.episode).all())
-            and int((own == self.episode).sum()) == self.length
-        )
+        if not self.length:
+            return True
+        first, last = (np.searchsorted(groups, (start, start + self.length - 1), side="right") - 1).tolist()
+        ids = [self._ids(group) for group in range(first, last + 1)]
+        same = (ids[0] if len(ids) == 1 else np.concatenate(ids)) == self.episode
+        begin = start - int(groups[first])
+        return bool(same[begin : begin + self.length].all()) and int(np.count_nonzero(same)) == self.length
 
     def pieces(self, at: Picked) -> Iterator[tuple[int, Any, Any]]:
         """Row group, rows within it, and places in the answer."""
@@ -106,7 +109,7 @@ class Rows:
 def split(groups: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[int, Any, Any]]:
     """Rows of a file by row group: group, rows within it, and where they stand in ``rows``."""
     owner = np.searchsorted(groups, rows, side="right") - 1
-    for group in np.unique(owner).tolist():
+    for group in np.flatnonzero(np.bincount(owner)).tolist():
         places = np.flatnonzero(owner == group)
         yield group, rows[places] - groups[group], places
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._faults import fault, faults, missing
 from .._kept import Kept
 from .._pool import Pool
-from ._tfrecord import RESIDENT, Place, TfRecords
+from ._tfrecord import Place, TfRecords
 
 
 class Container(Protocol):
@@ -32,14 +32,14 @@ class Container(Protocol):
 
 
 class _Copied:
-    """Records that a library hands out as bytes; the last ones are kept."""
+    """Records that a library hands out as bytes; the last ones are kept, ``resident`` bytes of them."""
 
     errors: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, IndexError, KeyError, MemoryError)
 
-    def __init__(self) -> None:
+    def __init__(self, resident: int) -> None:
         self._files = Pool(16, self._shut)
         self._counts: dict[Path, int] = {}
-        self._records = Kept(RESIDENT, lone=True)
+        self._records = Kept(resident, lone=True)
 
     def _open(self, path: Path) -> Any:
         raise NotImplementedError
@@ -89,8 +89,8 @@ class _Copied:
 class ArrayRecords(_Copied):
     """``*.array_record``, by the package array-record, which checks the checksums of its chunks always."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, resident: int) -> None:
+        super().__init__(resident)
         try:
             from array_record.python.array_record_module import ArrayRecordReader
         except ImportError as error:
@@ -110,10 +110,10 @@ class ArrayRecords(_Copied):
 class Parquet(_Copied):
     """``*.parquet`` with the records in one column ``data``; it has checksums only where its writer made them."""
 
-    def __init__(self, verify: bool) -> None:
-        super().__init__()
+    def __init__(self, verify: bool, resident: int) -> None:
+        super().__init__(resident)
         self._verify = verify
-        self._groups = Kept(RESIDENT, lone=True)
+        self._groups = Kept(resident, lone=True)
         try:
             from pyarrow import parquet
         except ImportError as error:
@@ -152,11 +152,11 @@ KINDS = ("binary", "large_binary", "string", "large_string")
 FORMATS = ("tfrecord", "array_record", "parquet")
 
 
-def container(form: str, verify: bool) -> Container:
-    """What reads the shards of a format."""
+def container(form: str, verify: bool, resident: int) -> Container:
+    """What reads the shards of a format, and keeps so many bytes of their records in memory."""
     if form == "tfrecord":
-        return TfRecords(verify)
-    return ArrayRecords() if form == "array_record" else Parquet(verify)
+        return TfRecords(verify, resident)
+    return ArrayRecords(resident) if form == "array_record" else Parquet(verify, resident)
 
 
 __all__ = ["FORMATS", "Container", "container"]

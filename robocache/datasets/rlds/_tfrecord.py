@@ -14,7 +14,6 @@ from .._files import Mapped
 from .._kept import Kept
 
 MAPS = 32  # shards that are mapped at once
-RESIDENT = 128 << 20  # bytes of records that stay in memory
 _HEAD = struct.Struct("<QI")
 _MASK = 0xA282EAD8
 
@@ -48,13 +47,16 @@ class _Table(NamedTuple):
 
 
 class TfRecords:
-    """``*.tfrecord``: length, its checksum, payload, its checksum; found by hopping from head to head."""
+    """``*.tfrecord``: length, its checksum, payload, its checksum; found by hopping from head to head.
 
-    def __init__(self, verify: bool) -> None:
+    Of records only ``resident`` bytes stay in memory.
+    """
+
+    def __init__(self, verify: bool, resident: int) -> None:
         self._crc = crc32c() if verify else None
         self._tables: dict[Path, _Table] = {}
         self._maps = Kept(MAPS)  # each counts as one
-        self._pages = Kept(RESIDENT, lone=True, drop=self._release)
+        self._pages = Kept(resident, lone=True, drop=self._release)
 
     def _map(self, path: Path) -> Mapped:
         found: Mapped | None = self._maps.find(path)
@@ -128,4 +130,4 @@ class TfRecords:
         self._maps.clear()
 
 
-__all__ = ["RESIDENT", "Place", "TfRecords", "crc32c", "masked"]
+__all__ = ["Place", "TfRecords", "crc32c", "masked"]

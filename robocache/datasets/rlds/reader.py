@@ -26,13 +26,13 @@ from ._tree import leaves
 from ._varints import Damaged
 from .known import Known, lookup
 
-NUMBERS = 64 << 20  # bytes of numbers, and of where things lie in records, that stay in memory
 LABELS = 16 << 20  # bytes that a file of labels may have
 
 
 def open_rlds(
     path: Path, *, control_hz: float | None = None, verify: bool = True, dct: str = "fast",
-    language: Sequence[str] | None = None, name: str | None = None, root: Root | None = None,
+    language: Sequence[str] | None = None, name: str | None = None, cache_bytes: int = 128 << 20,
+    root: Root | None = None,
 ) -> Dataset:  # fmt: skip
     """Open an RLDS dataset; reached by `robocache.datasets.open_dataset`.
 
@@ -50,6 +50,10 @@ def open_rlds(
         Names of the features that ``Episode.language`` is made from, in place of those with the usual names.
     name : str, optional
         The dataset that this is, for `register_dataset`, where ``dataset_info.json`` has another name.
+    cache_bytes : int
+        Of records that stay in memory, half of them, and of the numbers in records; the last record stays however large
+        it is. Records of array_record and parquet are unpacked whole: threads that go through episodes side by side
+        need twice the bytes of all their episodes.
     root : Root, optional
         What brings shards when they are asked for; by default they are there.
 
@@ -61,7 +65,7 @@ def open_rlds(
     """
     if dct not in DCT:
         raise ArgumentError(f"dct: expected one of {sorted(DCT)}, got {dct!r}")
-    found = Rlds(layout(Path(path), Root(path) if root is None else root), control_hz, verify, dct, name)
+    found = Rlds(layout(Path(path), Root(path) if root is None else root), control_hz, verify, dct, name, cache_bytes)
     found.language = found.instructions(language)
     return found.dataset()
 
@@ -69,7 +73,9 @@ def open_rlds(
 class Rlds:
     """The parts of an open dataset."""
 
-    def __init__(self, where: Layout, control_hz: float | None, verify: bool, dct: str, name: str | None) -> None:
+    def __init__(
+        self, where: Layout, control_hz: float | None, verify: bool, dct: str, name: str | None, cache_bytes: int
+    ) -> None:
         self.layout, self.verify, self.dct = where, verify, dct
         tree = where.root.file(TREE)
         found = [_language.spoken(leaf) for leaf in leaves(tree, read_json(tree))]
@@ -79,8 +85,8 @@ class Rlds:
             raise fault("has no sequence 'steps', so this is no RLDS", file=tree)
         self.counters = counters(list(self.steps.values()))
         self.specs = {name: leaf.spec(name) for name, leaf in self.steps.items()}
-        self.container = container(where.form, verify)
-        self.kept = Kept(NUMBERS, lone=True)
+        self.container = container(where.form, verify, cache_bytes // 2)
+        self.kept = Kept(cache_bytes // 2, lone=True)  # of numbers, and of where things lie in records
         self._paths: dict[str, Path] = {}
         self.language: list[str] = []
         self.shards = [shard for shard in where.shards if shard.there]

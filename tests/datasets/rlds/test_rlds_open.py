@@ -239,9 +239,7 @@ def test_opening_loads_no_decoder(made):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the resident memory from /proc")
-def test_a_full_pass_does_not_stay_in_memory(tmp_path, monkeypatch):
-    from robocache.datasets.rlds import _tfrecord
-
+def test_a_full_pass_does_not_stay_in_memory(tmp_path):
     def resident():
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * 4096
@@ -249,8 +247,7 @@ def test_a_full_pass_does_not_stay_in_memory(tmp_path, monkeypatch):
     block = np.random.default_rng(0).integers(0, 255, (4, 1 << 19)).astype(np.uint8)
     episodes = (rd.Episode.from_arrays(k, {"block": block + np.uint8(k)}) for k in range(40))
     path = write_rlds(episodes, tmp_path, name="large", shard_bytes=10 << 20)
-    monkeypatch.setattr(_tfrecord, "RESIDENT", 8 << 20)
-    dataset, before, most = rd.open_dataset(path), resident(), 0
+    dataset, before, most = rd.open_dataset(path, cache_bytes=16 << 20), resident(), 0
     for k, episode in enumerate(dataset):
         assert np.array_equal(episode["block"].read(3), block[3] + np.uint8(k))
         most = max(most, resident() - before)
