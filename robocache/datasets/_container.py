@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ._images import PIXELS
 
 # Said to FFmpeg, so that no file is taken for a playlist that leads elsewhere.
 DEMUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+SHORT = 8  # frames from key frame to key frame that are soon decoded again
 UNORDERED = {"av1", "vp8", "vp9", "mjpeg", "ffv1"}  # codecs whose frames are shown in the order they are stored in
 
 
@@ -71,6 +73,8 @@ class Container:
             raise
         self._next, self._fresh = -1, False  # the ordinal that comes next; whether a seek was just made
         self._frames: Iterator[Any] = iter(())
+        self._last = -1  # the ordinal after which nothing is wanted for now, so that the decoder is emptied
+        self._empty = False
 
     def close(self) -> None:
         """Let go of file and decoder."""
@@ -126,28 +130,33 @@ class Container:
     def frames(self, index: FrameIndex, wanted: Any) -> Iterator[Any]:
         """Frames of rising ordinals, each decoded once."""
         before = np.searchsorted(index.keys, wanted, side="right") - 1
-        for ordinal, key in zip(wanted.tolist(), before.tolist(), strict=True):
-            if not index.keys[key] <= self._next <= ordinal:
-                self._seek(index, key)
+        after = np.searchsorted(before, before, side="right")  # the first place with another key frame
+        for ordinal, key, end in zip(wanted.tolist(), before.tolist(), after.tolist(), strict=True):
+            goes_on = index.keys[key] <= self._next <= ordinal
+            if not goes_on or (self._empty and ordinal > self._last):
+                goes_on |= end < len(wanted) and before[end] == key + 1
+                self._seek(index, key, -1 if goes_on else int(wanted[end - 1]))
             try:
                 yield self._reach(index, ordinal)
             except pyav().InvalidDataError:
                 if not self._fresh or key == 0:
                     raise
-                self._seek(index, 0)  # some key frames need what came before them; the first never does
+                self._seek(index, 0, -1)  # some key frames need what came before them; the first never does
                 yield self._reach(index, ordinal)
 
-    def _seek(self, index: FrameIndex, key: int) -> None:
-        self._next = -1
+    def _seek(self, index: FrameIndex, key: int, last: int) -> None:
+        self._next, self._empty = -1, False
         self._next, first, packets = self.begin(index, key)
-        self._fresh, self._frames = True, self._decoded(first, packets)
+        stop = index.keys[key + 1] if key + 1 < len(index.keys) else len(index.pts)
+        self._last = last if stop - self._next <= SHORT else -1
+        self._fresh, self._frames = True, self._decoded(index, first, packets)
 
     def begin(self, index: FrameIndex, key: int) -> tuple[int, Any, Iterator[Any]]:
         """Ordinal and packet of a key frame, or of one before it if the container cannot find it; what comes after."""
-        for back in (key, key - 1, key - 2, 0):
-            if back < 0:
-                continue
-            self.container.seek(int(index.seeks[back]), stream=self.stream, backward=True, any_frame=False)
+        # MP4 is sought by the time of showing, and goes a key frame too far back by that of decoding; others do not.
+        back = [int(index.seeks[max(0, one)]) for one in (key, key - 1, key - 2, 0)]
+        for place in dict.fromkeys([int(index.pts[index.keys[key]]), *back]):
+            self.container.seek(place, stream=self.stream, backward=True, any_frame=False)
             packets = self.container.demux(self.stream)
             first = next(packets, None)
             if first is None or first.pts is None:
@@ -157,15 +166,22 @@ class Container:
                 return at, first, packets
         raise ValueError(f"the key frame {int(index.keys[key])} cannot be found")
 
-    @staticmethod
-    def _decoded(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-        yield from first.decode()
-        for packet in rest:
-            if packet.is_corrupt:
+    def _decoded(self, index: FrameIndex, first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+        """Frames as the decoder hands them out: some packets late, unless nothing after ``self._last`` is wanted."""
+        missing = self._last - self._next + 1  # packets of frames up to there
+        until = index.pts[self._last] if self._last >= 0 else None
+        for packet in chain((first,), rest):
+            if packet.is_corrupt and packet is not first:
                 raise ValueError("a packet is damaged")
             if packet.pts is not None and packet.pts < first.pts:
                 continue  # shown before the key frame, and built on frames before it: not to be had from here
-            yield from packet.decode()
+            frames = packet.decode()
+            missing -= until is not None and packet.pts is not None and packet.pts <= until
+            if until is not None and not missing:
+                self._empty = True
+                yield from [*frames, *self.stream.codec_context.decode(None)]
+                return
+            yield from frames
 
     def _reach(self, index: FrameIndex, ordinal: int) -> Any:
         for frame in self._frames:

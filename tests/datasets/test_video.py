@@ -7,6 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from robocache.datasets._container import Container
 from robocache.datasets._depth import DepthCode
@@ -19,6 +21,8 @@ CODECS = {
     "h264.mp4": ("libx264", {"g": "12", "bf": "3"}),
     "h264-open.mp4": ("libx264", {"x264-params": "open-gop=1:keyint=10:bframes=3:scenecut=0"}),
     "h264-one-key.mp4": ("libx264", {"g": "250", "bf": "0"}),
+    "h264-two.mp4": ("libx264", {"g": "2"}),
+    "h264-five.mkv": ("libx264", {"x264-params": "open-gop=1:keyint=5:bframes=2:b-pyramid=strict:scenecut=0"}),
     "h264.mkv": ("libx264", {"g": "12", "bf": "2"}),
     "hevc.mp4": ("libx265", {"x265-params": "keyint=12:bframes=4:open-gop=1:log-level=none"}),
     "mpeg4.avi": ("mpeg4", {"g": "12"}),
@@ -101,13 +105,47 @@ def test_a_part_of_a_file(simple):
 
 def test_a_run_is_sought_and_decoded_once(simple, monkeypatch):
     seeks, begin = [], Container._seek
-    monkeypatch.setattr(Container, "_seek", lambda self, index, key: seeks.append(key) or begin(self, index, key))
+    monkeypatch.setattr(
+        Container, "_seek", lambda self, index, key, last: seeks.append(key) or begin(self, index, key, last)
+    )
     source = VideoSource(simple[0], 0, COUNT, videos=Videos())
     source.take(np.random.default_rng(0).permutation(COUNT))
     assert seeks == [0]
     source.take(np.array([7]))
-    source.take(np.array([8, 10]))  # in the group of pictures that the decoder is in
-    assert seeks == [0, 1]
+    source.take(np.array([8, 10]))  # in the group of pictures that the decoder was in, before it was emptied
+    source.take(np.array([11]))
+    source.take(np.array([12, 13]))  # the next one
+    assert seeks == [0, 1, 1]
+
+
+@given(st.lists(st.lists(st.integers(0, COUNT - 1), max_size=4), max_size=12))
+def test_any_calls_one_after_another(simple, calls):
+    """Whether the decoder was emptied after the last one or not."""
+    source = VideoSource(simple[0], 0, COUNT, videos=Videos(limit=1))
+    for at in calls:
+        assert np.array_equal(source.take(np.array(at, np.int64)), simple[1][at])
+
+
+def test_no_packet_is_decoded_for_what_nobody_wants(tmp_path, monkeypatch):
+    path = tmp_path / "clip.mp4"
+    write(path, *CODECS["h264-two.mp4"], list(pictures(COUNT)))
+    sent, decoded = [], Container._decoded
+
+    def counted(self, index, first, rest):
+        def each():
+            for packet in rest:
+                sent.append(packet.pts)
+                yield packet
+
+        sent.append(first.pts)
+        return decoded(self, index, first, each())
+
+    monkeypatch.setattr(Container, "_decoded", counted)
+    source = VideoSource(path, 0, COUNT, videos=Videos())
+    at = np.random.default_rng(0).permutation(COUNT)
+    for one in at:
+        source.take(np.array([one]))
+    assert len(sent) <= 2 * COUNT
 
 
 def test_open_files_are_bounded(simple, tmp_path):
