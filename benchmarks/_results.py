@@ -89,9 +89,12 @@ def write(path: str | Path, suite: str, rows: list[dict[str, Any]], **more: Any)
     path.write_text(json.dumps(result, indent=1, sort_keys=False) + "\n", "utf-8")
 
 
-def collect(todo: Iterable[Callable[[], dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
+def collect(
+    todo: Iterable[Callable[[], dict[str, Any]]], after: Callable[[Any, Any], None] = lambda rows, failed: None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Every row, and what went wrong with those that are missing: one failure must not lose an hour's figures."""
-    rows, failed = [], []
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     for one in todo:
         try:
             rows.append(one())
@@ -99,13 +102,17 @@ def collect(todo: Iterable[Callable[[], dict[str, Any]]]) -> tuple[list[dict[str
         except Exception as error:  # noqa: BLE001 - named in the file, which then does not count
             failed.append(reason(error))
             say(f"FAILED {failed[-1]}")
+        after(rows, failed)
     return rows, failed
 
 
 def finish(path: str | Path, suite: str, todo: Iterable[Callable[[], dict[str, Any]]], **more: Any) -> None:
     """Run, write the file, and fail if any row did."""
     start = time.perf_counter()
-    rows, failed = collect(todo)
+    # What there is so far lies there, and does not count, should this be ended from outside.
+    rows, failed = collect(
+        todo, lambda rows, failed: write(path, suite, rows, failed=[*failed, "not finished"], **more)
+    )
     write(path, suite, rows, failed=failed, seconds=round(time.perf_counter() - start, 1), **more)
     if failed:
         raise SystemExit(f"{len(failed)} of {len(failed) + len(rows)} rows failed; the report will not take {path}")

@@ -10,6 +10,7 @@ of a fixed length, from 2 to 100 ms: the shortest at which the loop loses less t
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,56 +65,34 @@ def loader(store: Any, size: training_models.Size, **more: Any) -> Any:
     """The loader of a policy."""
     shown = ["state", *(training_data.CAMERAS if size.pictures else ())]
     given = {"n_obs": 1, "n_act": size.n_act, "pad_after": size.n_act - 1, "obs": shown, "action": ["action"]}
-    return rc.DataLoader(store, batch_size=size.batch, **(given | more))
+    return rc.DataLoader(store, batch_size=size.batch, **({"threads": threads()} | given | more))
 
 
-def ready(batch: Any) -> dict[str, Any]:
-    """A batch as the policy takes it."""
-    import jax
-
-    arrays = dict(batch.to_jax())
-    arrays["action_valid"] = jax.dlpack.from_dlpack(batch.valid["action"])
-    return arrays
+def threads() -> int:
+    """All processors but two, up to 16: for the loop, and for what JAX itself does."""
+    return max(1, min(16, len(os.sched_getaffinity(0)) - 2))
 
 
-class Run:
-    """Steps of one policy, timed at both ends of a window that waits for the GPU."""
-
-    def __init__(self, size: training_models.Size) -> None:
-        import jax
-        import jax.numpy as jnp
-
-        self.size, self.number = size, 0
-        self.step, self.loss = training_models.trainer(size, training_data.CAMERAS)
-        self.params = jax.tree.map(jnp.asarray, training_models.parameters(size, training_data.JOINTS))
-        zeros = jax.tree.map(jnp.zeros_like, self.params)
-        self.moments = (zeros, jax.tree.map(jnp.zeros_like, self.params))
-
-    def go(self, batch: dict[str, Any]) -> Any:
-        self.number += 1
-        self.params, self.moments, loss = self.step(self.params, self.moments, float(self.number), batch)
-        return loss
-
-    def timed(self, batches: Iterator[Any], steps: int, judge: Callable[[Any], None] | None = None) -> dict[str, Any]:
-        """Milliseconds of a step over windows of ten, the GPU waited for at their ends only."""
-        took, losses, wide = [], [], 10
-        meter = Meter()
-        with meter.running():
-            for _ in range(steps // wide):
-                start = time.perf_counter()
-                for _ in range(wide):
-                    batch = next(batches)
-                    loss = self.go(batch if isinstance(batch, dict) else ready(batch))
-                losses.append(float(loss))  # synchronizes
-                took.append((time.perf_counter() - start) * 1e3 / wide)
-                if judge is not None and not isinstance(batch, dict) and len(took) % (CHECKED // wide) == 0:
-                    judge(batch)
-        return {
-            "step_ms": spread(took),
-            "loss_first": losses[0],
-            "loss_last": float(np.mean(losses[-5:])),
-            **meter.told(),
-        }
+def timed(run: Any, batches: Iterator[Any], steps: int, judge: Callable[[Any], None] | None = None) -> dict[str, Any]:
+    """Milliseconds of a step over windows of ten, the GPU waited for at their ends only."""
+    took, losses, wide = [], [], 10
+    meter = Meter()
+    with meter.running():
+        for _ in range(steps // wide):
+            start = time.perf_counter()
+            for _ in range(wide):
+                batch = next(batches)
+                loss = run.go(batch if isinstance(batch, dict) else run.ready(batch))
+            losses.append(float(loss))  # synchronizes
+            took.append((time.perf_counter() - start) * 1e3 / wide)
+            if judge is not None and not isinstance(batch, dict) and len(took) % (CHECKED // wide) == 0:
+                judge(batch)
+    return {
+        "step_ms": spread(took),
+        "loss_first": losses[0],
+        "loss_last": float(np.mean(losses[-5:])),
+        **meter.told(),
+    }
 
 
 def forever(make: Any) -> Iterator[Any]:
@@ -122,45 +101,44 @@ def forever(make: Any) -> Iterator[Any]:
         yield from make
 
 
-def policy(size: training_models.Size, stores: dict[str, Any], truth: Truth, seconds: float) -> dict[str, Any]:
-    """A row of the result: one policy."""
-    run = Run(size)
+def policy(
+    size: training_models.Size, stores: dict[str, Any], truth: Truth, seconds: float, make: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """A row of the result: one policy, in JAX or in PyTorch."""
+    run = make(size)
     with (
         loader(stores["train"], size, device=DEVICE) as fed,
         loader(stores["val"], size, device=DEVICE, shuffle=True) as held,
     ):
         ahead = forever(fed)
-        fixed, unseen = ready(next(ahead)), [ready(batch) for _, batch in zip(range(4), held, strict=False)]
-        before = float(np.mean([float(run.loss(run.params, batch)) for batch in unseen]))
+        fixed, unseen = run.ready(next(ahead)), [run.ready(batch) for _, batch in zip(range(4), held, strict=False)]
+        before = float(np.mean([run.judge(batch) for batch in unseen]))
+        for _ in range(2):
+            float(run.go(fixed))  # compiles
         rough = time.perf_counter()
-        for _ in range(12):
+        for _ in range(10):
             loss = run.go(fixed)
-            if _ == 1:
-                loss.block_until_ready()
-                rough = time.perf_counter()
-        loss.block_until_ready()
+        float(loss)  # synchronizes
         steps = int(np.clip(seconds / ((time.perf_counter() - rough) / 10), 100, 2000)) // 10 * 10
-        rows = {"synthetic": run.timed(iter(lambda: fixed, None), steps)}
-        fresh = Run(size)  # what was learnt from one batch is forgotten
-        run.params, run.moments, run.number = fresh.params, fresh.moments, 0
-        rows["warm"] = run.timed(ahead, steps, truth.check)
+        rows = {"synthetic": timed(run, iter(lambda: fixed, None), steps)}
+        run.begin()  # what was learnt from one batch is forgotten
+        rows["warm"] = timed(run, ahead, steps, truth.check)
         rows["warm"]["loader"] = fed.stats()
     forget(stores["train"].path)
     cold = cached_share(stores["train"].path)
     with loader(stores["train"], size, device=DEVICE, seed=1) as fed:
         ahead = forever(fed)
         for _ in range(2):
-            run.go(ready(next(ahead)))
-        rows["cold"] = run.timed(ahead, steps, truth.check)
+            run.go(run.ready(next(ahead)))
+        rows["cold"] = timed(run, ahead, steps, truth.check)
         rows["cold"]["loader"] = fed.stats()
     rows["cold"]["cached_before"] = round(cold, 3)
-    after = float(np.mean([float(run.loss(run.params, batch)) for batch in unseen]))
-    if not after < before:
-        raise _results.WrongResult(f"{size.name}: the loss on held-out episodes went from {before:.3f} to {after:.3f}")
+    after = float(np.mean([run.judge(batch) for batch in unseen]))
     base = rows["synthetic"]["step_ms"]["median"]
     stall = {kind: round(1 - base / rows[kind]["step_ms"]["median"], 4) for kind in ("warm", "cold")}
     return {
-        "op": "train", "method": size.name, "backend": "cuda", "shapes": {"B": size.batch, "A": size.n_act},
+        "op": "train", "method": f"{size.name}, {run.framework}", "backend": "cuda",
+        "shapes": {"B": size.batch, "A": size.n_act},
         "dtypes": {"values": "bfloat16"}, "pictures": len(training_data.CAMERAS) if size.pictures else 0,
         "steps": steps, "stall": stall, "held_out_loss": {"before": before, "after": after}, **rows,
     }  # fmt: skip
@@ -201,6 +179,7 @@ def sweep(store: Any, size: training_models.Size, seconds: float) -> dict[str, A
     found = {}
     with loader(store, size, device=DEVICE) as fed:
         ahead = forever(fed)
+        ready = training_models.JaxRun.ready
         still = ready(next(ahead))
         for ms in FIXED:
             steps = max(30, int(seconds / ms * 1e3 / 2))
@@ -258,14 +237,13 @@ def prepare(root: Path, gib: float, workers: int) -> tuple[Path, dict[str, Any],
     told = {
         "episodes": count, "steps": count * training_data.STEPS, "bytes": size,
         "write_s": round(written - start, 1), "convert_s": round(time.perf_counter() - written, 1), "workers": workers,
+        "threads": threads(),
     }  # fmt: skip
     return path, stores, told
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run it."""
-    import os
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="a folder on a local disk with room for twice --gib")
     parser.add_argument("--gib", type=float, default=5.0)
@@ -282,10 +260,12 @@ def main(argv: list[str] | None = None) -> None:
     truth = Truth(path, training_models.SIZES[0].n_act)
     small, medium = training_models.SIZES[:2]
     todo: list[Callable[[], dict[str, Any]]] = [
-        lambda size=size: policy(size, stores, truth, given.seconds)
+        lambda size=size: policy(size, stores, truth, given.seconds, training_models.JaxRun)
         for size in training_models.SIZES if size.name in given.only
     ]  # fmt: skip
     todo += [lambda size=size: sweep(stores["train"], size, given.seconds / 4) for size in (small, medium)]
+    if training_torch.there():
+        todo.append(lambda: policy(medium, stores, truth, given.seconds, training_torch.TorchRun))
     todo += [lambda size=size: throughput(stores, path, size, given.seconds / 2) for size in (small, medium)]
     _results.finish(given.out, "training", todo, data=told)
 

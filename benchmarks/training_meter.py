@@ -58,9 +58,10 @@ class Meter:
         """Averages between the two ends of the block."""
         last = self._sample(pynvml, handle)
         if first is None or last is None:
+            self.gpm = {"absent": "this card or driver has no GPM"}
             return
         wanted = {"graphics": 1, "sm": 2, "sm_occupancy": 3, "dram": 10}  # NVML_GPM_METRIC_*
-        with suppress(pynvml.NVMLError, AttributeError):
+        try:
             asked = pynvml.c_nvmlGpmMetricsGet_t()
             asked.version, asked.numMetrics = 1, len(wanted)
             asked.sample1, asked.sample2 = first, last
@@ -68,6 +69,8 @@ class Meter:
                 asked.metrics[place].metricId = number
             pynvml.nvmlGpmMetricsGet(asked)
             self.gpm = {name: round(asked.metrics[place].value, 1) for place, name in enumerate(wanted)}
+        except (pynvml.NVMLError, AttributeError) as error:
+            self.gpm = {"absent": str(error)}
 
     def told(self) -> dict[str, Any]:
         """What a result says of it; the first and last samples, which reach out of the block, are left out."""

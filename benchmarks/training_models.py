@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .training_data import CAMERAS, JOINTS
+
 PATCH = 16
 
 
@@ -137,3 +139,42 @@ def trainer(size: Size, cameras: tuple[str, ...]) -> tuple[Callable[..., Any], C
         return params, (first, second), value
 
     return jax.jit(step, donate_argnums=(0, 1)), jax.jit(loss)
+
+
+class JaxRun:
+    """Steps of one policy in JAX."""
+
+    framework = "JAX"
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.step, self.loss = trainer(size, CAMERAS)
+        self.begin()
+
+    def begin(self) -> None:
+        """With nothing learnt."""
+        import jax
+        import jax.numpy as jnp
+
+        self.number, self.params = 0, jax.tree.map(jnp.asarray, parameters(self.size, JOINTS))
+        zeros = jax.tree.map(jnp.zeros_like, self.params)
+        self.moments = (zeros, jax.tree.map(jnp.zeros_like, self.params))
+
+    @staticmethod
+    def ready(batch: Any) -> dict[str, Any]:
+        """A batch as the policy takes it."""
+        import jax
+
+        arrays = dict(batch.to_jax())
+        arrays["action_valid"] = jax.dlpack.from_dlpack(batch.valid["action"])
+        return arrays
+
+    def go(self, batch: dict[str, Any]) -> Any:
+        """One step; its loss, which nobody has waited for."""
+        self.number += 1
+        self.params, self.moments, loss = self.step(self.params, self.moments, float(self.number), batch)
+        return loss
+
+    def judge(self, batch: dict[str, Any]) -> float:
+        """The loss alone."""
+        return float(self.loss(self.params, batch))

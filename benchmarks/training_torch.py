@@ -1,4 +1,4 @@
-"""The usual way beside it: a PyTorch DataLoader whose dataset reads and decodes one item at a time."""
+"""A policy in PyTorch; and the usual way beside our loader: PyTorch's, whose dataset reads and decodes item by item."""
 
 import os
 import time
@@ -75,3 +75,90 @@ def samples_per_second(path: Path, size: training_models.Size, seconds: float) -
     took = time.perf_counter() - start
     del ahead, feed
     return {"torch": batches * size.batch / took, "torch_workers": workers}
+
+
+def there() -> bool:
+    """Whether PyTorch can be used on the device that is measured."""
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())
+
+
+class TorchRun:
+    """Steps of one policy of `training_models` in PyTorch, without compilation: the same numbers at the start."""
+
+    framework = "PyTorch"
+
+    def __init__(self, size: training_models.Size) -> None:
+        self.size = size
+        self.begin()
+
+    def begin(self) -> None:
+        """With nothing learnt."""
+        import torch
+
+        def placed(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: placed(one) for name, one in value.items()}
+            return torch.from_numpy(value).cuda().requires_grad_()
+
+        self.params = placed(training_models.parameters(self.size, training_data.JOINTS))
+        layers = self.params["layers"]
+        every = [one for name, one in self.params.items() if name != "layers"]
+        every += layers.values() if isinstance(layers, dict) else [layers]
+        self.optimizer = torch.optim.Adam(every, 0.3 / self.size.width, (0.9, 0.99), fused=True)
+        self.warmup = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda number: min(1.0, (number + 1) / 100))
+
+    @staticmethod
+    def ready(batch: Any) -> dict[str, Any]:
+        """A batch as the policy takes it."""
+        arrays: dict[str, Any] = dict(batch.to_torch(valid=True))
+        return arrays | {"action_valid": arrays["action/valid"]}
+
+    def predict(self, batch: dict[str, Any]) -> Any:
+        """The chunk of actions, as `training_models.predict` does it, of a policy that sees pictures."""
+        import torch
+        from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
+
+        half, width, heads = torch.bfloat16, self.size.width, self.size.heads
+        given = {name: value.to(half) for name, value in self.params.items() if name != "layers"}
+        layers = {name: value.to(half) for name, value in self.params["layers"].items()}
+        state = batch["state"][:, -1].to(half) @ given["state"]
+        count, found = len(state), [given["query"].expand(len(state), -1, -1), state[:, None]]
+        patches = []
+        for camera in training_data.CAMERAS:
+            picture = batch[camera][:, -1].to(half) / 127.5 - 1
+            side = picture.shape[1] // training_models.PATCH
+            cut = picture.reshape(count, side, training_models.PATCH, side, training_models.PATCH, 3)
+            patches.append(cut.permute(0, 1, 3, 2, 4, 5).reshape(count, side * side, -1) @ given["patch"])
+        seen = torch.cat(patches, 1)
+        x = torch.cat([*found, seen + given["place"][: seen.shape[1]]], 1)
+        for at in range(self.size.depth):
+            qkv = (layer_norm(x, (width,)) @ layers["qkv"][at]).reshape(count, -1, 3, heads, width // heads)
+            mixed = scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4)).transpose(1, 2)
+            x = x + mixed.reshape(count, -1, width) @ layers["out"][at]
+            x = x + gelu(layer_norm(x, (width,)) @ layers["up"][at]) @ layers["down"][at]
+        return layer_norm(x[:, : self.size.n_act].float(), (width,)) @ self.params["head"]
+
+    def _loss(self, batch: dict[str, Any]) -> Any:
+        wrong = (self.predict(batch) - batch["action"]) ** 2
+        real = batch["action_valid"][..., None]
+        return (wrong * real).sum() / (real.sum() * wrong.shape[-1]).clamp(min=1)
+
+    def go(self, batch: dict[str, Any]) -> Any:
+        """One step; its loss, which nobody has waited for."""
+        self.optimizer.zero_grad()
+        loss = self._loss(batch)
+        loss.backward()
+        self.optimizer.step()
+        self.warmup.step()
+        return loss.detach()
+
+    def judge(self, batch: dict[str, Any]) -> float:
+        """The loss alone."""
+        import torch
+
+        with torch.no_grad():
+            return float(self._loss(batch))

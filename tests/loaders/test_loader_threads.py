@@ -195,20 +195,28 @@ sys.path.insert(0, "tests")
 import numpy as np, robocache as rc
 from loaders.arrays import Arrays
 
+device = int(sys.argv[2]) if len(sys.argv) > 2 else None
+
 def now():
+    pool = 0
+    if device is not None:
+        import cupy
+        pool = cupy.get_default_memory_pool().total_bytes() + len(loader._engine.place.ring.memory)
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident, len(os.listdir("/proc/self/fd")), pool
 
 source = Arrays([500, 500], {"x": np.zeros((1000, 2000), np.float32)})
 scales = {"x": {"mean": 0, "std": 1}}
-loader = rc.DataLoader(source, batch_size=4, n_obs=2, threads=2, epochs=float("inf"), normalize=scales)
+loader = rc.DataLoader(source, batch_size=4, n_obs=2, threads=2, epochs=float("inf"), normalize=scales,
+                       device=device)
 for number, batch in enumerate(loader):
     if number == 1000:
         before = now()
     if number == int(sys.argv[1]):
         break
 after = now()
-print(after[0] - before[0], after[1] - before[1])
+print(*(one - other for one, other in zip(after, before)))
 """
 
 
@@ -218,9 +226,19 @@ def test_many_batches_leave_nothing_behind(count: int) -> None:
     """A batch has 64 kB: to keep one in ten would be 13 MB."""
     command = [sys.executable, "-c", LEAK, str(count)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=True)
-    grown, opened = map(int, ran.stdout.split())
+    grown, opened, _ = map(int, ran.stdout.split())
     assert grown < 4 << 20
     assert opened == 0
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("cupy")
+def test_many_batches_leave_nothing_behind_on_a_gpu() -> None:
+    command = [sys.executable, "-c", LEAK, "10000", "0"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=True)
+    grown, opened, taken = map(int, ran.stdout.split())
+    assert grown < 4 << 20
+    assert (opened, taken) == (0, 0)
 
 
 def test_what_was_opened_is_closed_once_nobody_reads_it() -> None:
