@@ -31,7 +31,7 @@ LABELS = 16 << 20  # bytes that a file of labels may have
 
 def open_rlds(
     path: Path, *, control_hz: float | None = None, verify: bool = True, dct: str = "fast",
-    language: Sequence[str] | None = None, name: str | None = None, cache_bytes: int = 128 << 20,
+    language: Sequence[str] | None = None, name: str | None = None, cache_bytes: int = 256 << 20,
     root: Root | None = None,
 ) -> Dataset:  # fmt: skip
     """Open an RLDS dataset; reached by `robocache.datasets.open_dataset`.
