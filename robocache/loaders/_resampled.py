@@ -1,9 +1,9 @@
 """Episodes of several clocks as a source of batches: resampled where, and when, it is asked for."""
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -16,40 +16,15 @@ from ..datasets._faults import fault
 from ..datasets._fuse import options_of
 from ..datasets.model import Dataset
 from ..ops import _grid, _streams
-from ..ops.fusion import fuse_multimodal
-from ..ops.records import Stream
 from ._dataset import CLOCKS, known, opened_again, read, specs_of, streams_of
 from ._fingerprint import fingerprint
-from ._rows import Share, by_episode, checked, picked, result
+from ._rows import by_episode, checked, picked, result
+from ._slices import Resampling, Slices, around, crowd, edges, resample, spans
 
 LOCAL = ("linear", "nearest", "previous", "next", "slerp", "angle")  # methods that look at two samples
 HOLDS = ("nearest", "previous", "next")
 OPTIONS = ("method", "latency", "tolerance", "max_gap", "period", "quat_order")
 NAT = np.iinfo(np.int64).min
-
-
-@dataclass(frozen=True, eq=False)
-class Slices:
-    r"""The samples of a stream that some steps are made of, packed, a row for each episode.
-
-    Parameters
-    ----------
-    values : array, shape (samples, \*shape)
-    times : array of int64, shape (samples,)
-        Stamps, nanoseconds.
-    offsets : array of int64, shape (rows + 1,)
-        Where each row begins.
-    targets : array of int64, shape (rows, steps)
-        Where to sample, rising; NaT where a row has fewer than the longest.
-    place : array of int64, shape of what was asked for
-        Where each wanted step is among the flattened targets.
-    """
-
-    values: Any
-    times: Any
-    offsets: Any
-    targets: Any
-    place: Any
 
 
 class ResampledSource:
@@ -85,7 +60,8 @@ class ResampledSource:
     -----
     The values, and where they are valid, are bit for bit those of ``episode.fuse(rate, streams, layout="dict")``, but
     only the samples next to the steps that are asked for are read. The stamps of every episode are read when the source
-    is made, to know how many steps there are.
+    is made, to know how many steps there are. A `DataLoader` with a ``device`` resamples streams of numbers there, to
+    the bits of ``episode.fuse(…, device=device)``, and pictures on the host.
     """
 
     def __init__(self, dataset: Dataset, rate: float, streams: Sequence[str] | Mapping[str, Any] | None = None) -> None:
@@ -99,9 +75,10 @@ class ResampledSource:
             name: int(_streams.span_of(f"{name}.latency", how.get("latency") or 0, dtypes.int64, signed=True))
             for name, how in self._how.items()
         }
-        spans = [self._span(number) for number in range(len(dataset))]
-        self._first = np.array([first for first, _ in spans], np.int64)
-        counts = [_grid.count(rate, first, last) for first, last in spans]
+        self._most = dict.fromkeys(specs, 1)
+        shared = [self._span(number) for number in range(len(dataset))]
+        self._first = np.array([first for first, _ in shared], np.int64)
+        counts = [_grid.count(rate, first, last) for first, last in shared]
         self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(counts, np.int64))])
         self._last = threading.local()  # what this thread gathered, whose validity it will ask for
 
@@ -117,10 +94,12 @@ class ResampledSource:
         out = result(out, rows, spec.shape, spec.dtype)
         real = np.ones(rows.shape, bool)
         if rows.size:
-            slices = self.slices(name, rows)
-            values, marks = resample(slices, self._how[name])
-            out[...] = values.reshape(slices.targets.size, *spec.shape)[slices.place]
-            real = marks.reshape(-1)[slices.place]
+            lines, values = rows.reshape(-1, 1), out.reshape(rows.size, 1, *spec.shape)
+            if spec.kind in ("image", "depth") and self._how[name].get("method", "linear") in HOLDS:
+                marks = self._pictures(name, lines, values)
+            else:
+                marks = resample({name: self.slices(name, lines)}, self._how, {name: values})
+            real = marks.reshape(rows.shape)
         self._last.__dict__[name] = rows.copy(), real
         return out
 
@@ -150,36 +129,59 @@ class ResampledSource:
     def __reduce__(self) -> Any:
         return opened_again, (type(self), (self._dataset, self.rate, self._wanted), self.fingerprint)
 
-    def slices(self, name: str, rows: NDArray[np.int64]) -> Slices:
-        """What the steps ``rows`` of a stream are made of, read."""
-        shares = list(by_episode(rows, self.offsets))
-        width = max(share.steps.size for share in shares)
-        targets = np.full((len(shares), width), NAT, np.int64)
-        place = np.empty(rows.size, np.int64)
-        values, times = [], []
-        for row, share in enumerate(shares):
-            goals = self._first[share.episode] + _grid.numbered(self.rate, share.steps)
-            targets[row, : goals.size] = goals
-            place[share.place] = row * width + share.which
-            samples, stamps = self._samples(name, share, goals)
-            values.append(samples)
-            times.append(stamps)
-        offsets = np.cumsum([0, *(len(stamps) for stamps in times)], dtype=np.int64)
-        return Slices(np.concatenate(values), np.concatenate(times), offsets, targets, place.reshape(rows.shape))
+    def resampling(self, name: str) -> Resampling:
+        """How a stream is resampled, by whoever was given its `slices`."""
+        return Resampling(self._how[name], self._most[name])
 
-    def _samples(self, name: str, share: Share, goals: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
-        """The samples of an episode that rising targets are made of, and their stamps."""
-        stream = streams_of(self._dataset, share.episode, self._how)[name]
-        spec, episode, captured = self.streams[name], self.episode(share.episode), stream.times - self._latency[name]
-        needed = neighbours(captured, goals)
-        method = self._how[name].get("method", "linear")
-        if spec.kind not in ("image", "depth") or method not in HOLDS:
-            return read(stream, picked(needed), spec, episode), stream.times[needed]
-        used = np.unique(taken(captured, goals, method))
-        shape: Any = (needed.size, *spec.shape)
-        samples = np.zeros(shape, spec.dtype)  # what is not used need not be decoded
-        samples[np.searchsorted(needed, used)] = read(stream, picked(used), spec, episode)
-        return samples, stream.times[needed]
+    def slices(self, name: str, lines: NDArray[np.int64]) -> Slices:
+        """What some steps of a stream are made of, read. A line is of one episode, and its steps do not fall."""
+        return self._packed(name, lines, partial(self._samples, name))
+
+    def _packed(self, name: str, lines: NDArray[np.int64], take: Callable[..., Any]) -> Slices:
+        """What ``take`` makes of an episode, a stream and the numbers of the samples around some steps."""
+        goals, found = self._goals(lines.reshape(-1)), np.empty((2, lines.size), np.int64)
+        values, times, total = [], [], 0
+        for share in by_episode(lines, self.offsets):
+            stream = streams_of(self._dataset, share.episode, [name])[name]
+            stamps = stream.times
+            low, high = around(stamps - self._latency[name], goals[share.place])
+            fresh = low.copy()
+            np.maximum(low[1:], high[:-1], out=fresh[1:])  # what the step before does not have already
+            needed = spans(fresh, high - fresh)
+            end = np.cumsum(high - fresh) + total  # among the samples of all episodes that are read
+            found[:, share.place] = end - (high - low), end
+            values.append(take(share.episode, stream, needed))
+            times.append(stamps[needed])
+            total += needed.size
+        begin, end = found.reshape(2, *lines.shape)
+        begin[:, 1:] = np.maximum(begin[:, 1:], end[:, :-1])
+        count = end - begin
+        at = spans(begin.reshape(-1), count.reshape(-1))
+        offsets = edges(count.sum(axis=1))
+        return Slices(np.concatenate(values)[at], np.concatenate(times)[at], offsets, goals.reshape(lines.shape))
+
+    def _goals(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When steps are, nanoseconds."""
+        episodes = np.searchsorted(self.offsets, steps, side="right") - 1
+        numbers, back = np.unique(steps - self.offsets[episodes], return_inverse=True)
+        times: NDArray[np.int64] = self._first[episodes] + _grid.numbered(self.rate, numbers)[back]
+        return times
+
+    def _samples(self, name: str, episode: int, stream: Any, needed: NDArray[np.int64]) -> Any:
+        return read(stream, picked(needed), self.streams[name], self.episode(episode))
+
+    def _pictures(self, name: str, lines: NDArray[np.int64], out: Any) -> Any:
+        """Samples that nothing is blended of, of which only those are decoded that are taken: first their numbers."""
+        taken = np.empty(lines.shape, np.int64)
+        slices = self._packed(name, lines, lambda episode, stream, needed: needed)
+        real = resample({name: slices}, self._how, {name: taken})
+        for share in by_episode(lines, self.offsets):
+            stream = streams_of(self._dataset, share.episode, [name])[name]
+            distinct, back = np.unique(taken[share.place], return_inverse=True)
+            out[share.place, 0] = self._samples(name, share.episode, stream, distinct)[back.reshape(-1)]
+        if out.dtype.kind not in "iub":
+            real &= ~np.isnan(out).any(axis=tuple(range(2, out.ndim)))[..., None]
+        return real
 
     def _span(self, number: int) -> tuple[int, int]:
         """First and last time that the streams of an episode share."""
@@ -200,42 +202,12 @@ class ResampledSource:
                     f"its stamps are unsorted or missing at sample {int(falls[0]) + 1 if falls.size else 0}; "
                     "sanitize_times and convert the dataset first", episode=self.episode(number), key=name,
                 )  # fmt: skip
+            self._most[name] = max(self._most[name], crowd(times))
             firsts.append(int(times[0]) - self._latency[name])
             lasts.append(int(times[-1]) - self._latency[name])
         if max(firsts) > min(lasts):
             raise fault(f"its streams share no time: {list(streams)}", episode=self.episode(number))
         return max(firsts), min(lasts)
-
-
-def neighbours(captured: NDArray[np.int64], goals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers of the samples on both sides of each target, those of equal stamps with them, rising."""
-    later = np.searchsorted(captured, goals, side="right")
-    low = np.searchsorted(captured, captured[np.maximum(later - 1, 0)], side="left")
-    high = np.searchsorted(captured, captured[np.minimum(later, captured.size - 1)], side="right")
-    begin = low.copy()
-    begin[1:] = np.maximum(low[1:], high[:-1])  # what the target before does not have already
-    count = high - begin
-    return np.repeat(begin - (np.cumsum(count) - count), count) + np.arange(int(count.sum()))
-
-
-def taken(captured: NDArray[np.int64], goals: NDArray[np.int64], method: str) -> NDArray[np.int64]:
-    """Number of the one sample that a method which blends nothing takes for each target."""
-    later = np.searchsorted(captured, goals, side="right")
-    earlier = later - 1
-    if method == "previous":
-        return earlier
-    following = np.minimum(later, captured.size - 1)
-    if method == "next":
-        return np.where(captured[earlier] == goals, np.searchsorted(captured, goals, side="left"), following)
-    nearer = captured[following] - goals < goals - captured[earlier]
-    return np.where(nearer, np.searchsorted(captured, captured[following], side="right") - 1, earlier)
-
-
-def resample(slices: Slices, how: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Values ``[row, step]`` and whether they are real, on the device that the slices lie on."""
-    stream = Stream(slices.values, slices.times, offsets=slices.offsets, **how)
-    fused = fuse_multimodal({"": stream}, slices.targets, layout="dict")
-    return fused.values[""], fused.valid[..., 0]
 
 
 def _local(name: str, how: dict[str, Any]) -> dict[str, Any]:
@@ -252,4 +224,4 @@ def _local(name: str, how: dict[str, Any]) -> dict[str, Any]:
     return how
 
 
-__all__ = ["ResampledSource", "Slices", "neighbours", "resample"]
+__all__ = ["ResampledSource"]

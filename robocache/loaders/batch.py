@@ -5,8 +5,8 @@ from typing import Any
 
 from .. import interop
 from .._core.errors import BackendError
-from .fields import Cell, Layout
 from .filling import Filled
+from .layout import Cell, Layout
 
 
 class Views(Mapping[str, Any]):

@@ -11,8 +11,10 @@ from .. import interop
 from .._core.errors import BackendError, DeviceError, MemoryLimitError
 from .batch import Batch
 from .budget import remedy
-from .fields import Field, Transfer
+from .fields import Field
 from .filling import Filled
+from .finishing import finish
+from .layout import Transfer
 from .ring import Ring
 from .segments import Segment
 
@@ -91,8 +93,7 @@ class Card:
 
     def __init__(self, device: int, fields: Sequence[Field], transfer: Transfer, count: int, most: int) -> None:
         cupy = usable(device)
-        self.device, self._transfer = device, transfer
-        self._finish = [(one.key, one.finish) for one in fields if one.finish is not None]
+        self.device, self._transfer, self._fields = device, transfer, fields
         with cupy.cuda.Device(device):
             self._stream = cupy.cuda.Stream(non_blocking=True)
             self._copied = cupy.cuda.Event(block=True, disable_timing=True)
@@ -131,14 +132,11 @@ class Card:
             if self._late:  # what was there before is done with: the stream works in order
                 copy(self._staging.ptr, start + direct, self._late, kind, stream.ptr)
             self._copied.record(stream)
-            if self._finish:
-                raw = cupy.ndarray((self._late,), np.uint8, pointer(self._staging, 0))
+            if self._late:
+                late = cupy.ndarray((self._late,), np.uint8, pointer(self._staging, 0))
                 out = cupy.ndarray((buffer.nbytes,), np.uint8, pointer(buffer.memory, 0))
                 with stream:
-                    for key, finish in self._finish:
-                        cell = self._transfer.slot.values[key]
-                        values = cell._replace(offset=cell.offset - direct).view(raw, found.lead)
-                        finish(values, self._transfer.batch.values[key].view(out, found.lead))
+                    finish(self._fields, self._transfer, late, out, found.lead)
             buffer.filled(stream)
 
     def wait(self) -> None:

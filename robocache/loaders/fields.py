@@ -1,9 +1,8 @@
-"""The streams of a batch: which, in which role, and where each lies in the memory of one."""
+"""The streams of a batch: which, in which role, and what becomes of their samples."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +10,11 @@ from .._core import dtypes
 from .._core.errors import ArgumentError, DTypeError
 from ..datasets import StreamSpec
 from ..ops.scaling import normalize
+from ._slices import Resampling
 from .pictures import CODECS, ImageOptions, Pictures
 from .selection import SAMPLE
 
 TEXT = np.dtype(object)  # of samples that are strings, which no memory is laid out for
-ALIGNMENT = 256  # bytes: what cudaMalloc gives, and more than JAX asks for on the CPU
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ class Normalize:
 class Field:
     """One stream of a batch. Samples are read as ``shape`` and ``dtype``, then ``finish`` makes the final ones.
 
-    With ``made`` they are not read from a source: they come of the selection.
+    With ``made`` they are not read from a source: they come of the selection. With ``resampling`` the samples around
+    them are read, and they are made of these on a device, before ``finish``.
     """
 
     key: str
@@ -60,96 +60,17 @@ class Field:
     pictures: Pictures | None = None
     finish: Callable[[Any, Any], None] | None = None
     made: bool = False
+    resampling: Resampling | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether something is left to do with what was read."""
+        return self.finish is not None or self.resampling is not None
 
     @property
     def text(self) -> bool:
         """Whether its samples are strings."""
         return self.dtype == TEXT
-
-
-class Cell(NamedTuple):
-    """Where an array lies in the memory of a batch."""
-
-    offset: int
-    role: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def view(self, memory: Any, lead: Mapping[str, tuple[int, ...]]) -> Any:
-        """The array in a NumPy or CuPy array of bytes, with the leading shape of its role."""
-        shape = (*lead[self.role], *self.shape)
-        nbytes = math.prod(shape) * self.dtype.itemsize
-        return memory[self.offset : self.offset + nbytes].view(self.dtype).reshape(shape)
-
-
-class Layout(NamedTuple):
-    """Cells of values and of masks by key, and the bytes of all."""
-
-    values: dict[str, Cell]
-    masks: dict[str, Cell]
-    nbytes: int
-
-    def each(self) -> dict[str, int]:
-        """Bytes, by role, that one step of one sample has in all arrays."""
-        found: dict[str, int] = {}
-        for one in (*self.values.values(), *self.masks.values()):
-            found[one.role] = found.get(one.role, 0) + math.prod(one.shape) * one.dtype.itemsize
-        return found
-
-
-class Transfer(NamedTuple):
-    """How a batch lies in a slot of the host and in the memory it is handed out of.
-
-    The first ``direct`` bytes are the same in both. Behind them lie, in the slot, samples that are yet to be finished,
-    and in the batch what they become.
-    """
-
-    slot: Layout
-    batch: Layout
-    direct: int
-
-
-def on_host(fields: Sequence[Field], capacity: Mapping[str, int]) -> Layout:
-    """A batch that is finished where it is read."""
-    fields = [one for one in fields if not one.text]
-    values, at = _cells(fields, capacity, True, 0)
-    masks, end = _masks(fields, capacity, at)
-    return Layout(values, masks, end)
-
-
-def to_device(fields: Sequence[Field], capacity: Mapping[str, int]) -> Transfer:
-    """A batch that is finished on a device."""
-    fields = [one for one in fields if not one.text]
-    values, at = _cells([one for one in fields if one.finish is None], capacity, False, 0)
-    masks, direct = _masks(fields, capacity, at)
-    rest = [one for one in fields if one.finish is not None]
-    raw, end = _cells(rest, capacity, False, direct)
-    done, stop = _cells(rest, capacity, True, direct)
-    slot, batch = ({one.key: (values | late)[one.key] for one in fields} for late in (raw, done))
-    return Transfer(Layout(slot, masks, end), Layout(batch, masks, stop), direct)
-
-
-def _cells(fields: Sequence[Field], capacity: Mapping[str, int], final: bool, at: int) -> tuple[dict[str, Cell], int]:
-    """Cells one after another, of samples as they are read or as they are in the end; and where they stop."""
-    made = {}
-    for one in fields:
-        shape, dtype = (one.final_shape, one.final_dtype) if final else (one.shape, one.dtype)
-        made[one.key] = Cell(at, one.role, shape, dtype)
-        at += aligned(capacity[one.role] * math.prod(shape) * dtype.itemsize)
-    return made, at
-
-
-def _masks(fields: Sequence[Field], capacity: Mapping[str, int], at: int) -> tuple[dict[str, Cell], int]:
-    made = {}
-    for one in (one for one in fields if not one.made):
-        made[one.key] = Cell(at, one.role, (), dtypes.boolean)
-        at += aligned(capacity[one.role])
-    return made, at
-
-
-def aligned(nbytes: int) -> int:
-    """As many bytes, or a few more, so that what follows is aligned."""
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 def reason_against(spec: StreamSpec) -> str | None:
@@ -276,15 +197,10 @@ def _text(key: str, stream: str, source: Any, options: Mapping[str, Any]) -> Fie
 
 __all__ = [
     "TEXT",
-    "Cell",
     "Field",
-    "Layout",
     "Normalize",
-    "Transfer",
     "choose",
     "fields_of",
     "is_action",
-    "on_host",
     "reason_against",
-    "to_device",
 ]

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from .._core.errors import DataError, MemoryLimitError, RoboCacheError
 from ..datasets._faults import fault
-from .fields import Field, Layout
+from ._slices import joined
+from .fields import Field
+from .layout import Layout
 from .sampler import Picked
 from .selection import Selection
 
@@ -83,20 +85,45 @@ class Filler:
 
     def _read(self, memory: Any, picked: Picked, skipped: Sequence[Skip] = ()) -> Filled:
         found, texts = self._items.select(picked), {}
+        lead = dict(found.lead)
         for one in self._fields:
             if one.text:
                 texts[one.key] = self._said(one, picked, found)
                 continue
-            values = self._layout.values[one.key].view(memory, found.lead)
             if one.made:
-                values[...] = found.made[one.key]
+                self._layout.values[one.key].view(memory, lead)[...] = found.made[one.key]
                 continue
-            valid = self._layout.masks[one.key].view(memory, found.lead)
+            valid = self._layout.masks[one.key].view(memory, lead)
             valid[...] = found.valid[one.role]
+            if one.resampling is not None:
+                lead |= self._around(one, memory, found)
+                continue
+            values = self._layout.values[one.key].view(memory, lead)
             for number, where in found.parts:
                 self._part(one, number, found, where[one.role], values, valid)
-        return Filled(picked.source, picked.item, found.episode, found.anchor, found.lead, found.offsets,
+        return Filled(picked.source, picked.item, found.episode, found.anchor, lead, found.offsets,
                       list(skipped), texts)  # fmt: skip
+
+    def _around(self, one: Field, memory: Any, found: Selection) -> dict[str, tuple[int, ...]]:
+        """The samples that a stream will be resampled from, in their cells; how many there are."""
+        parts, places = [], []
+        for number, where in found.parts:
+            at = where[one.role]
+            steps = found.index[one.role][at]
+            try:
+                lines = steps if steps.ndim == 2 else steps[:, None]  # flat steps are of several episodes
+                part = self.sources[number].slices(one.stream, lines)
+                if one.resampling is not None and len(part.times) > steps.size * one.resampling.most:
+                    raise DataError("there are more samples of one time than when the source was made; make it anew")
+            except Exception as error:
+                raise ReadError(number, one.stream) from error
+            parts.append(part)
+            places.append(at)
+        lead = {}
+        for cell, array in zip(self._layout.packed[one.key], joined(parts, places), strict=True):
+            lead[cell.role] = array.shape[: array.ndim - len(cell.shape)]
+            cell.view(memory, lead)[...] = array
+        return lead
 
     def _said(self, one: Field, picked: Picked, found: Selection) -> list[str]:
         """The text of every sample, at its anchor."""

@@ -8,8 +8,8 @@ from .. import interop
 from .._core import dtypes
 from .batch import Batch
 from .budget import remedy
-from .fields import Layout
 from .filling import Filled
+from .layout import Layout
 from .ring import Ring
 from .segments import Segment
 

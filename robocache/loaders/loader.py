@@ -10,7 +10,7 @@ import numpy as np
 
 from .._core import checks
 from .._core.errors import ArgumentError, DataError, DeviceError
-from . import budget, fields, lerobot_view
+from . import budget, fields, finishing, layout, lerobot_view
 from ._arguments import only_episodes, padding, usual_threads
 from .batch import Batch
 from .engine import Belongings, Engine, Run, abandon
@@ -184,12 +184,13 @@ class DataLoader:
         }
         self.shapes: Mapping[str, tuple[Any, np.dtype[Any]]] = MappingProxyType(shapes)
         if self._device is None:
-            self._slot = fields.on_host(self._fields, capacity)
+            self._slot = layout.on_host(self._fields, capacity)
             plan = budget.MemoryPlan(self._size(batch_size), self._threads + self._prefetch + 1, limit)
         else:
             from . import cards
 
-            self._transfer = fields.to_device(self._fields, capacity)
+            self._fields = finishing.on_device(self._sources, self._fields)
+            self._transfer = layout.to_device(self._fields, capacity)
             self._slot, nbytes = self._transfer.slot, self._transfer.batch.nbytes
             most = cards.total(self._device) // budget.SHARE
             slots = self._threads + 2  # one that is copied, one that waits for it

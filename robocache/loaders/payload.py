@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .._core.errors import ArgumentError, BackendError, MemoryLimitError, RoboCacheError
 from . import budget
-from .fields import aligned
+from .layout import aligned
 from .segments import nameless
 
 MAIN = re.compile(rb"__(mp_)?main__")

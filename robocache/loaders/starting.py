@@ -5,9 +5,10 @@ from typing import Any
 
 from .budget import MemoryPlan
 from .engine import Engine
-from .fields import Field, Layout, Transfer
+from .fields import Field
 from .filling import Filler
 from .hosts import Host
+from .layout import Layout, Transfer
 from .segments import Labels, Segment
 
 WORKERS = ("thread", "process")

@@ -16,6 +16,7 @@ import robocache as rc
 from robocache.errors import BackendError, DataError, DeviceError, MemoryLimitError
 from robocache.loaders import cards
 from robocache.loaders.batch import Batch
+from robocache.loaders.finishing import finish
 from robocache.loaders.ring import Ring
 
 TOTAL = 1 << 32
@@ -57,12 +58,11 @@ class LateCard:
         buffer, direct = self.ring.memory[number], self.transfer.direct
         buffer.memory[...] = 255  # nothing of an earlier batch is there by luck
         buffer.memory[:direct] = slot[:direct]
-        for one in self.fields:
-            if one.finish is not None:
-                raw = self.transfer.slot.values[one.key].view(slot, found.lead).copy()
-                one.finish(raw, self.transfer.batch.values[one.key].view(buffer.memory, found.lead))
-        slot[...] = 255  # a slot that is used again has other things in it
-        buffer.written.set()
+        try:
+            finish(self.fields, self.transfer, slot[direct:].copy(), buffer.memory, found.lead)
+        finally:
+            slot[...] = 255  # a slot that is used again has other things in it
+            buffer.written.set()
 
     def batch(self, number: int, found: Any) -> Any:
         buffer, lease = self.ring.memory[number], self.ring.lend(number)

@@ -16,7 +16,8 @@ from robocache.datasets import Dataset, Episode, open_dataset
 from robocache.datasets.streams import Source
 from robocache.errors import ArgumentError, DataError, DTypeError, RoboCacheError, ShapeError
 from robocache.loaders import ResampledSource
-from robocache.loaders._resampled import NAT, resample
+from robocache.loaders._resampled import NAT
+from robocache.loaders._slices import around, crowd, joined, resample
 from tests.datasets import toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,10 +126,12 @@ def test_pictures_are_taken_as_they_are_and_no_other_is_decoded(method: str, eve
     if even:  # steps fall on stamps and halfway between two
         stamps = EPOCH_NS + np.repeat(np.arange(20), 2) * 40_000_000
     camera, decoded = recorded("camera", pictures, stamps, kind="image", codec="jpeg")
+    far = np.where(rng.random((40, 6, 5, 1)) < 0.005, np.nan, rng.random((40, 6, 5, 1))).astype(np.float32)
+    depth = toy.stream("depth", far, stamps, kind="depth")  # not valid where something is NaN
     dataset = dataset_of(
-        toy.episode(0, camera, toy.stream("imu", rng.random((9000, 3)), EPOCH_NS + np.arange(9000) * 10**6))
+        toy.episode(0, camera, toy.stream("imu", rng.random((9000, 3)), EPOCH_NS + np.arange(9000) * 10**6), depth)
     )
-    streams = {"camera": {"method": method, "latency": 0 if even else 4_000_000}, "imu": "linear"}
+    streams = {"camera": {"method": method, "latency": 0 if even else 4_000_000}, "imu": "linear", "depth": method}
     source = ResampledSource(dataset, 50, streams)
     assert source.streams["camera"].codec is None
     assert not decoded.read
@@ -155,20 +158,37 @@ def test_slices_are_what_a_step_is_resampled_from() -> None:
     one = toy.episode("a", toy.stream("x", np.arange(50.0)[:, None], EPOCH_NS + np.arange(50) * 10_000_000))
     two = toy.episode("b", toy.stream("x", np.arange(20.0)[:, None] * 3, EPOCH_NS + np.arange(20) * 10_000_000))
     source = ResampledSource(dataset_of(one, two), 40)
-    rows = np.array([[3, 4], [21, 3]])  # episode b begins at 20
-    slices = source.slices("x", rows)
-    assert slices.offsets.tolist() == [0, 4, 6]
-    assert (slices.targets - EPOCH_NS)[0].tolist() == [75_000_000, 100_000_000]
-    assert slices.targets[1, 1] == NAT
-    assert slices.place.tolist() == [[0, 1], [2, 0]]
-    assert ((slices.times - EPOCH_NS) // 10_000_000).tolist() == [7, 8, 10, 11, 2, 3]
-    assert slices.values.ravel().tolist() == [7, 8, 10, 11, 6, 9]
-    values, valid = resample(slices, {"method": "linear"})
-    assert values.reshape(-1)[slices.place].tolist() == source.gather("x", rows)[..., 0].tolist()
-    assert valid.reshape(-1)[slices.place].all()
+    lines = np.array([[21, 21], [3, 4], [19, 19], [3, 4], [24, 25]])  # episode b begins at 20
+    slices = source.slices("x", lines)
+    assert slices.offsets.tolist() == [0, 2, 6, 8, 12, 16]
+    assert (slices.targets - EPOCH_NS)[:2].tolist() == [[25_000_000] * 2, [75_000_000, 100_000_000]]
+    numbers = [2, 3, 7, 8, 10, 11, 47, 48, 7, 8, 10, 11, 10, 11, 12, 13]
+    assert ((slices.times - EPOCH_NS) // 10_000_000).tolist() == numbers
+    assert slices.values.ravel().tolist() == [6, 9, *numbers[2:12], 30, 33, 36, 39]
+    out = np.empty((5, 2, 1))
+    assert resample({"x": slices}, {"x": {"method": "linear"}}, {"x": out}).all()
+    assert out.tolist() == source.gather("x", lines).tolist()
+    apart = [source.slices("x", lines[rows]) for rows in ([3, 1], [4], [0, 2])]
+    whole = joined(apart, [np.array([3, 1]), np.array([4]), np.array([0, 2])])
+    assert all(np.array_equal(a, b) for a, b in zip(whole, slices, strict=True))
     assert source.episode(1) == "b"
     assert source.gather("x", np.zeros((0, 2), np.int64)).shape == (0, 2, 1)
     assert source.valid("x", np.zeros((0, 2), np.int64)).shape == (0, 2)
+
+
+@given(generators(), st.integers(1, 30), st.integers(1, 4))
+def test_no_target_has_more_samples_around_it_than_was_said(rng: np.random.Generator, count: int, most: int) -> None:
+    stamps = np.sort(rng.integers(0, max(2, count * 10 // most), count) * 2)
+    goals = np.unique(np.concatenate([stamps, stamps + 1, stamps[:1]]))
+    goals = goals[goals <= stamps[-1]]
+    expected = []
+    for goal in goals:  # samples of the stamp at or before, and of the one after
+        others = [t for t in set(stamps.tolist()) if t > goal]
+        shown = {max(t for t in stamps.tolist() if t <= goal)} | ({min(others)} if others else set())
+        expected.append([k for k, t in enumerate(stamps.tolist()) if t in shown])
+    first, end = around(stamps, goals)
+    assert [list(range(a, b)) for a, b in zip(first, end, strict=True)] == expected
+    assert crowd(stamps) == max(len(one) for one in expected)
 
 
 def test_one_sample_and_one_instant() -> None:
