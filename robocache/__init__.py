@@ -24,7 +24,9 @@ if typing.TYPE_CHECKING:
     from .ops.records import Clock, Fused, Stream
     from .ops.scaling import denormalize, normalize
     from .ops.stats import RunningStats
+    from .ops.surface import SurfaceMesh, SurfacePoints, tsdf_to_mesh, tsdf_to_points
     from .ops.trajectory import resample_trajectories
+    from .ops.tsdf import tsdf_integrate
     from .ops.voxel import Voxels, voxel_grid, voxelize, voxelize_point_cloud
     from .ops.windows import WindowBatch, Windows, windows
 
@@ -43,6 +45,8 @@ __all__ = [
     "Plan",
     "RunningStats",
     "Stream",
+    "SurfaceMesh",
+    "SurfacePoints",
     "TimesReport",
     "Voxels",
     "WindowBatch",
@@ -60,6 +64,9 @@ __all__ = [
     "resample_trajectories",
     "rotations",
     "sanitize_times",
+    "tsdf_integrate",
+    "tsdf_to_mesh",
+    "tsdf_to_points",
     "voxel_grid",
     "voxelize",
     "voxelize_point_cloud",
@@ -88,7 +95,9 @@ _HOME = {
     ".ops.records": ("Clock", "Fused", "Stream"),
     ".ops.scaling": ("denormalize", "normalize"),
     ".ops.stats": ("RunningStats",),
+    ".ops.surface": ("SurfaceMesh", "SurfacePoints", "tsdf_to_mesh", "tsdf_to_points"),
     ".ops.trajectory": ("resample_trajectories",),
+    ".ops.tsdf": ("tsdf_integrate",),
     ".rotations": ("rotations",),
     ".ops.voxel": ("Voxels", "voxel_grid", "voxelize", "voxelize_point_cloud"),
     ".ops.windows": ("WindowBatch", "Windows", "windows"),

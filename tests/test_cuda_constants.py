@@ -27,6 +27,10 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("MOST", "group.py", "find.cuh", "MOST"),
         ("WINDOWS", "windows.py", "windows.cu", "WINDOWS"),
         ("ANCHORS", "deltas.py", "deltas.cu", "ANCHORS"),
+        ("VIEWS", "tsdf.py", "tsdf.cu", "VIEWS"),
+        ("STEPS", "tsdf.py", "tsdf.cu", "STEPS"),
+        ("PARTS", "surface.py", "surface.cu", "PARTS"),
+        ("SCANNERS", "surface.py", "surface.cu", "SCANNERS"),
     ],
 )
 def test_python_and_cuda_agree(name, python, header, macro):

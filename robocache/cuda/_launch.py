@@ -18,12 +18,14 @@ MESSAGES = (
     "lengths or offsets point outside the array; those rows are invalid. Check them against the shape",
     "float32 source_times are too coarse for their own spacing; keep times in int64 ns or float64",
     "some targets or points lie outside the allowed range",
-    "there are more voxels than max_voxels; the extra ones were left out. Raise max_voxels",
+    "there are more voxels than max_voxels, or points than max_points; the extra ones were left out. Raise the limit",
     "the points span more than 2**63 cells; no voxel was made. Raise voxel_size or give bounds",
     "some positions or indices lie outside the data; what they asked for is invalid or filled. Check them against its "
     "length",
     "no sample lies within tolerance of some anchor's time plus delta; those are invalid. Widen tolerance, correct the "
     "deltas, or pass on_miss='invalid'",
+    "some view had no camera: K or T is not finite, a focal length is not above zero, or T no rigid transform; it was "
+    "left out. Check K and T",
 )
 COARSE = 2  # the only fault after which every number is still right: it warns, the others raise
 

@@ -21,7 +21,8 @@ enum Fault {
     TOO_MANY = 4,
     KEY_OVERFLOW = 5,
     OUT_OF_RANGE = 6,
-    MISSED = 7
+    MISSED = 7,
+    BAD_CAMERA = 8
 };
 
 // One word a fault, in pinned host memory, touched only when something is wrong. All writers write the same value,

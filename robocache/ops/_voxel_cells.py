@@ -42,7 +42,7 @@ def _grid(double: bool, bounds: Any, voxel_size: Any, shape: Any, origin: Any, c
         if clamp:
             raise ArgumentError("outside='clamp' needs bounds to clamp to")
         return Grid(_rounded("origin", checks.triple("origin", origin), dtype), _sizes(voxel_size, dtype), None, False)
-    low, high = _corners(bounds)
+    low, high = corners(bounds)
     if origin is not None and any(checks.triple("origin", origin)):
         raise ArgumentError(f"origin={origin!r} has no say beside bounds; the lower bound is the origin")
     if shape is not None:
@@ -58,7 +58,8 @@ def _grid(double: bool, bounds: Any, voxel_size: Any, shape: Any, origin: Any, c
     return Grid(_rounded("bounds", low, dtype), _sizes(size, dtype), cells, clamp)
 
 
-def _corners(bounds: Any) -> tuple[Triple, Triple]:
+def corners(bounds: Any) -> tuple[Triple, Triple]:
+    """The lower and the upper corner, checked."""
     flat = np.ravel(np.asarray(bounds, dtype=object)).tolist()
     if len(flat) != 6:
         raise ArgumentError(f"bounds={bounds!r} needs six numbers: x0, y0, z0, x1, y1, z1")
