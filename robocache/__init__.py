@@ -16,7 +16,9 @@ if typing.TYPE_CHECKING:
         fit_clock,
         sanitize_times,
     )
+    from .ops.clouds import PackedPoints, crop_box, transform_points
     from .ops.deltas import DeltaBatch, DeltaTimestamps, delta_timestamps
+    from .ops.depth import depth_to_points, estimate_normals
     from .ops.fusion import fuse_multimodal
     from .ops.gather import gather_windows
     from .ops.plan import Plan
@@ -42,6 +44,7 @@ __all__ = [
     "DeltaTimestamps",
     "Fused",
     "ImageOptions",
+    "PackedPoints",
     "Plan",
     "RunningStats",
     "Stream",
@@ -52,9 +55,12 @@ __all__ = [
     "WindowBatch",
     "Windows",
     "align",
+    "crop_box",
     "delta_timestamps",
     "denormalize",
+    "depth_to_points",
     "errors",
+    "estimate_normals",
     "estimate_offset",
     "fit_clock",
     "fuse_multimodal",
@@ -64,6 +70,7 @@ __all__ = [
     "resample_trajectories",
     "rotations",
     "sanitize_times",
+    "transform_points",
     "tsdf_integrate",
     "tsdf_to_mesh",
     "tsdf_to_points",
@@ -87,7 +94,9 @@ _HOME = {
         "fit_clock",
         "sanitize_times",
     ),
+    ".ops.clouds": ("PackedPoints", "crop_box", "transform_points"),
     ".ops.deltas": ("DeltaBatch", "DeltaTimestamps", "delta_timestamps"),
+    ".ops.depth": ("depth_to_points", "estimate_normals"),
     ".ops.fusion": ("fuse_multimodal",),
     ".ops.gather": ("gather_windows",),
     ".ops.plan": ("Plan",),

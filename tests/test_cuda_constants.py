@@ -31,6 +31,8 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("STEPS", "tsdf.py", "tsdf.cu", "STEPS"),
         ("PARTS", "surface.py", "surface.cu", "PARTS"),
         ("SCANNERS", "surface.py", "surface.cu", "SCANNERS"),
+        ("KEEPERS", "_compact.py", "compact.cuh", "KEEPERS"),
+        ("CAMERA", "_affine.py", "affine.cuh", "CAMERA"),
     ],
 )
 def test_python_and_cuda_agree(name, python, header, macro):
@@ -85,3 +87,10 @@ def test_the_digits_of_statistics(form):
     found = {name: int(number) for name, number in re.findall(r"#define (\w+) (\d+)", text)}
     assert (found["BINADES"], found["SUM_DIGITS"]) == (form.binades, form.sum_digits)
     assert (found["SQUARE_DIGITS"], found["LOWEST"]) == (form.square_digits, form.least - form.origin)
+
+
+def test_what_a_tile_of_a_compaction_holds():
+    header, python = (CUDA / "compact.cuh").read_text("utf-8"), (CUDA / "_compact.py").read_text("utf-8")
+    from_cuda = re.search(r"ITEMS = sizeof\(ACC_T\) == 4 \? (\d) : (\d)", header)
+    from_python = re.search(r"^ITEMS = \{4: (\d), 8: (\d)\}", python, re.MULTILINE)
+    assert from_cuda.groups() == from_python.groups()

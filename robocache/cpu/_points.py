@@ -63,7 +63,7 @@ def _count_none(start, stop, ids, none, firsts, lasts, dropped):
         dropped[cloud] = lost
 
 
-def _clouds(points: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+def clouds(points: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:
     """First point of each cloud and the one after its last, counted over all rows."""
     per_cloud = points.shape[1]
     if rows.mode == 2:
@@ -90,7 +90,7 @@ class Source:
     def __init__(self, points: Any, rows: Any, grid: Any) -> None:
         dtype = dtypes.accumulator(points.dtype)
         self.points = np.ascontiguousarray(points, dtype).reshape(rows.total, points.shape[2])
-        self.firsts, self.lasts = _clouds(points, rows)
+        self.firsts, self.lasts = clouds(points, rows)
         self.bounded = grid.shape is not None
         low, high = ((0,) * 3, grid.shape) if self.bounded else ((-(2.0**31),) * 3, (2.0**31,) * 3)
         self.origin, self.size = np.array(grid.origin, dtype), np.array(grid.size, dtype)
