@@ -230,6 +230,23 @@ def small_gicp_sparse(points: np.ndarray, size: float) -> Callable[[], Any]:
     return lambda: small_gicp.voxelgrid_sampling(cloud, size, num_threads=threads)
 
 
+def small_gicp_alone(points: np.ndarray, size: float) -> Callable[[], Any]:
+    """The same from NumPy to NumPy on one thread, of which alone its means are exact."""
+    import small_gicp
+
+    return lambda: np.asarray(small_gicp.voxelgrid_sampling(points.astype(np.float64), size, num_threads=1).points())
+
+
+def spconv_cpu(points: np.ndarray, size: Any, bounds: Any, places: int, rows: int) -> Callable[[], Any]:
+    """Its hard voxelizer of the CPU, one thread; it makes its table and its outputs before the clock starts."""
+    from cumm import tensorview
+    from spconv.utils import Point2VoxelCPU3d
+
+    make = Point2VoxelCPU3d([float(s) for s in size], list(bounds), 3, rows, places)
+    cloud = tensorview.from_numpy(points)
+    return lambda: make.point_to_voxel(cloud)
+
+
 def open3d_sparse(points: np.ndarray, size: float) -> Callable[[], Any]:
     """CPU, on its own float64 cloud."""
     import open3d

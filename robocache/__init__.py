@@ -19,9 +19,12 @@ if typing.TYPE_CHECKING:
     from .ops.clouds import PackedPoints, crop_box, transform_points
     from .ops.deltas import DeltaBatch, DeltaTimestamps, delta_timestamps
     from .ops.depth import depth_to_points, estimate_normals
+    from .ops.downsampling import DownsampledCloud, voxel_downsample
     from .ops.fusion import fuse_multimodal
     from .ops.gather import gather_windows
+    from .ops.hard_voxels import HardVoxels, hard_voxelize
     from .ops.plan import Plan
+    from .ops.point_voxels import point_to_voxel
     from .ops.pose_resampling import resample_poses
     from .ops.records import Clock, Fused, Stream
     from .ops.scaling import denormalize, normalize
@@ -42,7 +45,9 @@ __all__ = [
     "DataLoader",
     "DeltaBatch",
     "DeltaTimestamps",
+    "DownsampledCloud",
     "Fused",
+    "HardVoxels",
     "ImageOptions",
     "PackedPoints",
     "Plan",
@@ -65,7 +70,9 @@ __all__ = [
     "fit_clock",
     "fuse_multimodal",
     "gather_windows",
+    "hard_voxelize",
     "normalize",
+    "point_to_voxel",
     "resample_poses",
     "resample_trajectories",
     "rotations",
@@ -74,6 +81,7 @@ __all__ = [
     "tsdf_integrate",
     "tsdf_to_mesh",
     "tsdf_to_points",
+    "voxel_downsample",
     "voxel_grid",
     "voxelize",
     "voxelize_point_cloud",
@@ -97,10 +105,13 @@ _HOME = {
     ".ops.clouds": ("PackedPoints", "crop_box", "transform_points"),
     ".ops.deltas": ("DeltaBatch", "DeltaTimestamps", "delta_timestamps"),
     ".ops.depth": ("depth_to_points", "estimate_normals"),
+    ".ops.downsampling": ("DownsampledCloud", "voxel_downsample"),
     ".ops.fusion": ("fuse_multimodal",),
     ".ops.gather": ("gather_windows",),
+    ".ops.hard_voxels": ("HardVoxels", "hard_voxelize"),
     ".ops.plan": ("Plan",),
     ".ops.pose_resampling": ("resample_poses",),
+    ".ops.point_voxels": ("point_to_voxel",),
     ".ops.records": ("Clock", "Fused", "Stream"),
     ".ops.scaling": ("denormalize", "normalize"),
     ".ops.stats": ("RunningStats",),

@@ -1,5 +1,6 @@
 """Rows of features to one row a group, to the same bits whatever the order of the points. See reduce.cu for how."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,12 @@ def _finish_floats(start, stop, counts, exponents, sums, powers, fill, mean, tot
                 total[g, c] = value
 
 
+def widened(features: Any) -> Any:
+    """Features [points, channels] as float64 or int64, which is exact; uint64 keeps its bits."""
+    values = np.ascontiguousarray(features).reshape(features.shape[0] * features.shape[1], features.shape[2])
+    return values.astype(np.float64 if features.dtype in dtypes.FLOATING else np.int64, copy=False)
+
+
 def reduce(
     features: Any,
     ids: Any,
@@ -112,20 +119,22 @@ def reduce(
     fill: tuple[float, int],
 ) -> None:
     """See robocache.ops.voxel.voxelize."""
-    channels = features.shape[2]
     floating = features.dtype in dtypes.FLOATING
-    values = np.ascontiguousarray(features).reshape(features.shape[0] * features.shape[1], channels)
-    wide = values.astype(np.float64 if floating else np.int64, copy=False)  # exact; uint64 keeps its bits
+    wide = widened(features)
     wanted = dict(zip(kinds, outs, strict=True))
     if "mean" in wanted or "sum" in wanted:
         results = _sums(wide, ids, counts, wanted, fill) if floating else _integer_sums(wide, ids, counts, wanted, fill)
         for kind, result in results.items():
-            _store(wanted[kind], result, cells)
+            store(wanted[kind], result, cells)
     for kind in ("max", "min"):
         if kind in wanted:
-            best = _extreme(wide, ids, counts, kind == "min", features.dtype)
+
+            def raise_to(codes: Any, best: Any) -> None:
+                split(_raise_to, PARTS, codes.nbytes, PARTS, ids, codes, best)
+
+            best = extreme(wide, counts.size, raise_to, kind == "min", features.dtype)
             best[counts == 0] = np.float64(fill[0]) if floating else np.int64(fill[1])
-            _store(wanted[kind], best, cells)
+            store(wanted[kind], best, cells)
 
 
 def _sums(values: Any, ids: Any, counts: Any, wanted: dict[str, Any], fill: tuple[float, int]) -> dict[str, Any]:
@@ -159,7 +168,7 @@ def _integer_sums(
     return results
 
 
-def _extreme(values: Any, ids: Any, counts: Any, least: bool, dtype: np.dtype) -> Any:
+def extreme(values: Any, groups: int, raise_to: Callable[[Any, Any], None], least: bool, dtype: np.dtype) -> Any:
     """Largest or least value of each group, as float64 or int64; codes are integers that grow with the value."""
     floating = values.dtype == np.float64
     codes = values.view(np.int64)
@@ -171,8 +180,8 @@ def _extreme(values: Any, ids: Any, counts: Any, least: bool, dtype: np.dtype) -
         codes = ~codes
     if floating:
         codes[np.isnan(values)] = MOST
-    best = np.full((counts.size, values.shape[1]), LEAST)
-    split(_raise_to, PARTS, values.nbytes, PARTS, ids, codes, best)
+    best = np.full((groups, values.shape[1]), LEAST)
+    raise_to(codes, best)
     nan = best == MOST
     if least:
         best = ~best
@@ -184,7 +193,7 @@ def _extreme(values: Any, ids: Any, counts: Any, least: bool, dtype: np.dtype) -
     return best
 
 
-def _store(out: Any, result: Any, cells: int) -> None:
+def store(out: Any, result: Any, cells: int) -> None:
     """Round to the type of ``out`` and move the channels to where they belong."""
     channels = result.shape[1]
     if cells:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import DataError, DataWarning
-from . import _group, _reduce
+from . import _group, _members, _reduce
 from ._jit import kernel, split
 from ._points import Source
 
@@ -81,8 +81,8 @@ def voxelize(
     strict: bool,
 ) -> dict[str, Any]:
     """See robocache.ops.voxel.voxelize."""
-    found = _group.group(points, rows, grid, order, limit, empty)
-    counts, ids = found["counts"], found["inverse"]
+    found, members = _group.group(points, rows, grid, order, limit, empty)
+    counts = found["counts"]
     if found["found"] > found["kept"]:
         text = (
             f"there are {found['found']} voxels but max_voxels={limit}; the extra ones were left out. Raise max_voxels"
@@ -91,5 +91,5 @@ def voxelize(
             raise DataError(text)
         warnings.warn(text, DataWarning, stacklevel=4)
     outs = tuple(empty((counts.shape[0], features.shape[2]), dtype) for dtype in types)
-    _reduce.reduce(features, ids, counts, kinds, outs, 0, (0.0, 0))
+    _members.reduce_members(features, members, None, kinds, outs)
     return {**found, "features": outs}

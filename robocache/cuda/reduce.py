@@ -9,7 +9,7 @@ import numpy as np
 from .._core import dtypes
 from . import _launch
 from ._module import Macros, function
-from ._points import CHUNK, GRID_THREADS, clear, resident
+from ._points import CHUNK, GRID_THREADS, clear, flat, resident
 
 KINDS = ("mean", "sum", "max", "min")
 HEAVY = 32  # bytes of struct Heavy of reduce.cuh
@@ -70,6 +70,12 @@ class Reduce:
         kernel = function(self._device, "reduce", "reduce", MACROS[self.dtype])
         work = np.frombuffer(packed, _WORK_TYPE)
         kernel(self._blocks, (GRID_THREADS,), (work,), enable_cooperative_groups=True)
+
+
+def none(points: Any, device: int) -> Reduce:
+    """No reduction at all, for what only groups points."""
+    nothing = points[..., :0]
+    return Reduce(flat(nothing)[1:], nothing, (), 0, device)
 
 
 def fill_bits(fill: tuple[float, int], dtype: np.dtype) -> int:

@@ -12,6 +12,8 @@ from .._core.errors import ArgumentError, DataError, DTypeError, MemoryLimitErro
 from ._outputs import apart, fits
 
 REDUCTIONS = ("mean", "sum", "max", "min")
+OWN = ("first", "mode")  # of sets only
+COARSER = "Use a coarser grid, fewer clouds at a time, or voxelize, which stores occupied voxels only"
 DENSE = ("occupancy", "count", "density")
 OUTSIDE = ("drop", "clamp", "raise")
 CHECKS = ("auto", "strict", "none")
@@ -66,7 +68,7 @@ def result_dtype(kind: str, dtype: np.dtype) -> np.dtype:
     dense = {"occupancy": dtypes.boolean, "count": dtypes.int32, "density": dtypes.float32}
     if kind in dense:
         return dense[kind]
-    if kind in ("max", "min") or dtype in dtypes.FLOATING:
+    if kind in ("max", "min", *OWN) or dtype in dtypes.FLOATING:
         return dtype
     return dtypes.int64 if kind == "sum" else dtypes.float64
 
@@ -86,6 +88,8 @@ def feature_rows(features: Any, points: Any, kinds: tuple[str, ...]) -> Any:
             f"features has dtype {features.dtype}, of which a {sums[0]} could overflow; "
             "cast them to int32 or float64, or reduce by max or min"
         )
+    if "mode" in kinds and features.dtype in dtypes.FLOATING:
+        raise DTypeError(f"features has dtype {features.dtype}, but reduce='mode' is for labels. Cast them to integers")
     if features.ndim == points.ndim - 1:
         features = features[..., None]
     return features if features.ndim == 3 else features[None]
@@ -99,6 +103,13 @@ def reductions(reduce: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     if not kinds or len(set(kinds)) != len(kinds):
         raise ArgumentError(f"reduce={reduce!r} must name at least one reduction, and each once")
     return kinds
+
+
+def max_voxels_of(max_voxels: Any) -> int | None:
+    """Rows of a result, or None for as many as there are voxels."""
+    if max_voxels is not None and (not isinstance(max_voxels, (int, np.integer)) or max_voxels < 0):
+        raise ArgumentError(f"max_voxels={max_voxels!r} must be a whole number, zero or more, or None")
+    return None if max_voxels is None else int(max_voxels)
 
 
 def fill_value(fill: Any, kinds: tuple[str, ...], dtype: np.dtype) -> tuple[float, int]:
@@ -118,7 +129,7 @@ def fill_value(fill: Any, kinds: tuple[str, ...], dtype: np.dtype) -> tuple[floa
     return float(number), whole - (1 << 64) if whole >= 1 << 63 else whole
 
 
-def require_memory(call: Any, needed: int, what: str) -> None:
+def require_memory(call: Any, needed: int, what: str, remedy: str = COARSER) -> None:
     """Refuse a result that cannot fit, before it is allocated. Small ones are not looked at."""
     free = _free_gpu if call.backend == "cuda" else _free_cpu
     if needed <= (1 << 28 if call.backend == "cuda" else 1 << 30):
@@ -127,7 +138,7 @@ def require_memory(call: Any, needed: int, what: str) -> None:
     if available is not None and needed > available:
         raise MemoryLimitError(
             f"{what} needs {needed / 2**30:.1f} GiB with its scratch memory, but {available / 2**30:.1f} GiB are free. "
-            "Use a coarser grid, fewer clouds at a time, or voxelize, which stores occupied voxels only"
+            f"{remedy}"
         )
 
 

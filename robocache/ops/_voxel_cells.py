@@ -114,3 +114,10 @@ def numbering(cells: tuple[int, int, int], clouds: int) -> None:
     """Refuse grids whose cells 63 bits cannot number."""
     if cells[0] * cells[1] * cells[2] * max(clouds, 1) >= 1 << 63:
         raise DataError(f"{clouds} grids of {cells} cells exceed 2**63 cells. Raise voxel_size or shrink bounds")
+
+
+def bounded(grid: Grid, why: str) -> tuple[int, int, int]:
+    """Cells an axis, where ``why`` cannot do without bounds."""
+    if grid.shape is None:
+        raise ArgumentError(f"{why} needs bounds, whose cells can be numbered; give them")
+    return grid.shape

@@ -29,6 +29,10 @@ class Voxels:
         Points of each cloud that lie outside or are not finite; padding does not count.
     num_voxels, found : array [], int64
         Voxels in the arrays, and voxels there would be without ``max_voxels``.
+    members : array [N] or [B * N], int64, or None
+        Points by voxel and then by their number, which counts over all clouds; -1 past the last one.
+    splits : array [M + 1], int64, or None
+        Points of voxel ``v`` are ``members[splits[v]:splits[v + 1]]``.
     voxel_size, origin : tuple of float
         What the cells were made with.
     """
@@ -41,6 +45,8 @@ class Voxels:
     dropped: Any
     num_voxels: Any
     found: Any
+    members: Any
+    splits: Any
     voxel_size: tuple[float, float, float] = field(repr=False)
     origin: tuple[float, float, float] = field(repr=False)
 
@@ -48,7 +54,9 @@ class Voxels:
     def later(cls, ndarray: Any, slabs: Any, names: Any, voxel_size: Any, origin: Any) -> "Voxels":
         """Voxels whose arrays lie in slabs, (places by name, memory) each, and are built when they are first read."""
         self = cls.__new__(cls)
-        self.__dict__.update(_slabs=(ndarray, slabs, names), voxel_size=voxel_size, origin=origin)
+        self.__dict__.update(
+            _slabs=(ndarray, slabs, names), members=None, splits=None, voxel_size=voxel_size, origin=origin
+        )
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -105,6 +113,8 @@ def assembled(
         dropped=call.give(found["dropped"].reshape(()) if single else found["dropped"]),
         num_voxels=call.give(found["kept"]),
         found=call.give(found["found"]),
+        members=call.give(found["members"]) if "members" in found else None,
+        splits=call.give(found["splits"]) if "splits" in found else None,
         voxel_size=grid.size,
         origin=grid.origin,
     )

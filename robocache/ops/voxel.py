@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from .. import interop
 from .._core import checks, dtypes
-from .._core.errors import ArgumentError
 from . import _replay, _replay_voxel
 from . import _voxel_args as args
 from . import _voxel_cells as cells
@@ -31,6 +28,7 @@ def voxelize(
     outside: str = "drop",
     order: str = "sorted",
     max_voxels: int | None = None,
+    return_members: bool = False,
     check: str = "auto",
 ) -> Voxels:
     """Group points by the voxel they lie in, and reduce each group.
@@ -41,7 +39,7 @@ def voxelize(
         Columns x, y, z, then any others; float16, bfloat16, float32 or float64. With ``offsets``, the clouds lie one
         after the other in [N, C].
     features : array [N], [N, F], [B, N] or [B, N, F], optional
-        What is reduced; floats, booleans or integers (of 64 bits only by max and min). Default: all columns of
+        What is reduced; floats, booleans or integers (of 64 bits not by mean and sum). Default: all columns of
         ``points``.
     voxel_size : float or (x, y, z)
         Edges of a voxel, in the unit of the points.
@@ -49,8 +47,9 @@ def voxelize(
         Only cells between them count, and the lower one is the origin. They must hold a whole number of voxels.
     origin : float or (x, y, z)
         Corner of cell (0, 0, 0) when there are no bounds.
-    reduce : {"mean", "sum", "max", "min"} or a tuple of them
-        How the features of a voxel become one.
+    reduce : {"mean", "sum", "max", "min", "first", "mode"} or a tuple of them
+        How the features of a voxel become one. "first" takes those of its first point, "mode" the most frequent value
+        of each channel, of labels that are integers or booleans, and of equally frequent ones the smallest.
     lengths : array [B], int32 or int64, optional
         Points of each padded cloud that are real.
     offsets : array [B + 1], int32 or int64, optional
@@ -63,6 +62,8 @@ def voxelize(
         Voxels by cloud and then by x, y, z, or by their first points.
     max_voxels : int, optional
         Rows of the result, used or not. Nothing synchronizes then, and a CUDA graph can capture the call.
+    return_members : bool
+        Whether to return the points of each voxel, as ``members`` and ``splits``.
     check : {"auto", "strict", "none"}
         "strict" waits for the GPU and raises what its kernels found wrong; the others leave it to the next call,
         which warns.
@@ -95,7 +96,7 @@ def voxelize(
     Integers are added without error. A voxel's sum is NaN if it holds NaN or both infinities. Max and min pass NaN
     on and put -0 below +0. A voxel may hold 2**31 - 1 points.
 
-    Floats keep their type; sums of integers and booleans are int64, means float64, max and min keep the type.
+    Floats keep their type; sums of integers and booleans are int64, means float64, the rest keep the type.
     Without ``max_voxels`` the number of voxels must reach the host. # synchronizes once on the GPU
     With it, voxels past the limit are left out, with inverse -1: a DataWarning on the CPU, a fault reported by the
     next call (or by ``check="strict"``) on the GPU. On a GPU wrong extents are reported in the same way, and never
@@ -119,15 +120,14 @@ def voxelize(
     array([1, 1, 0])
     """
     # Validate.
-    given_options = (voxel_size, bounds, origin, reduce, outside, order, max_voxels, check)
+    given_options = (voxel_size, bounds, origin, reduce, outside, order, max_voxels, return_members, check)
     key = _replay.key((points, features, lengths, offsets), given_options)
     if (replay := _known_sets.find(key)) is not None:
         return replay(points, features, lengths, offsets)
-    kinds = args.reductions(reduce, args.REDUCTIONS)
+    kinds = args.reductions(reduce, args.REDUCTIONS + args.OWN)
     args.options(outside, check)
     checks.choice("order", order, ("sorted", "first"))
-    if max_voxels is not None and (not isinstance(max_voxels, (int, np.integer)) or max_voxels < 0):
-        raise ArgumentError(f"max_voxels={max_voxels!r} must be a whole number, zero or more, or None")
+    limit = args.max_voxels_of(max_voxels)
     call, (given, values, lengths, offsets) = interop.receive(
         points=points, features=features, lengths=lengths, offsets=offsets
     )
@@ -139,11 +139,18 @@ def voxelize(
 
     # Dispatch.
     with call:
-        limit = None if max_voxels is None else int(max_voxels)
         types = tuple(args.result_dtype(kind, feature.dtype) for kind in kinds)
-        found = twin(call.backend, "voxel").voxelize(
-            native, feature, rows, grid, kinds, types, order, limit, call.empty, check == "strict"
-        )
+        strict = check == "strict"
+        if return_members or any(kind in args.OWN for kind in kinds):
+            select, jobs = "first" if "first" in kinds else None, ((feature, kinds, types),)
+            found = twin(call.backend, "attributes").attributes(
+                native, jobs, rows, grid, order, limit, select, 0, return_members, call.empty, strict
+            )
+            (found["features"],) = found["features"]
+        else:
+            found = twin(call.backend, "voxel").voxelize(
+                native, feature, rows, grid, kinds, types, order, limit, call.empty, strict
+            )
         if outside == "raise":
             args.refuse_dropped(found["dropped"])
 
