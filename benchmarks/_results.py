@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 2
-PEERS = ("torch", "jax", "scipy", "small-gicp", "spconv", "open3d", "zarr")
+PEERS = ("torch", "jax", "scipy", "small-gicp", "spconv", "open3d", "zarr", "fpsample")
 PACKAGES = ("numpy", "numba", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "spconv-cu120", "spconv-cu126", *PEERS)
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -27,6 +27,7 @@ if typing.TYPE_CHECKING:
     from .ops.point_voxels import point_to_voxel
     from .ops.pose_resampling import resample_poses
     from .ops.records import Clock, Fused, Stream
+    from .ops.sampling import farthest_point_sample
     from .ops.scaling import denormalize, normalize
     from .ops.stats import RunningStats
     from .ops.surface import SurfaceMesh, SurfacePoints, tsdf_to_mesh, tsdf_to_points
@@ -67,6 +68,7 @@ __all__ = [
     "errors",
     "estimate_normals",
     "estimate_offset",
+    "farthest_point_sample",
     "fit_clock",
     "fuse_multimodal",
     "gather_windows",
@@ -113,6 +115,7 @@ _HOME = {
     ".ops.pose_resampling": ("resample_poses",),
     ".ops.point_voxels": ("point_to_voxel",),
     ".ops.records": ("Clock", "Fused", "Stream"),
+    ".ops.sampling": ("farthest_point_sample",),
     ".ops.scaling": ("denormalize", "normalize"),
     ".ops.stats": ("RunningStats",),
     ".ops.surface": ("SurfaceMesh", "SurfacePoints", "tsdf_to_mesh", "tsdf_to_points"),

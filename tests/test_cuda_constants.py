@@ -33,6 +33,10 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("SCANNERS", "surface.py", "surface.cu", "SCANNERS"),
         ("KEEPERS", "_compact.py", "compact.cuh", "KEEPERS"),
         ("CAMERA", "_affine.py", "affine.cuh", "CAMERA"),
+        ("ALONE_THREADS", "sampling.py", "sampling.cu", "ALONE_THREADS"),
+        ("TOGETHER_THREADS", "sampling.py", "sampling.cu", "TOGETHER_THREADS"),
+        ("TILE", "canvas.py", "canvas.cu", "TILE"),
+        ("BLOCK", "canvas.py", "canvas.cu", "BLOCK"),
     ],
 )
 def test_python_and_cuda_agree(name, python, header, macro):
@@ -43,6 +47,19 @@ def test_python_and_cuda_agree(name, python, header, macro):
     found = re.search(rf"#define {macro} (\d+)", (CUDA / header).read_text("utf-8"))
     assert found is not None
     assert space[name] == int(found[1])
+
+
+def test_what_a_thread_keeps_of_farthest_points():
+    header, python = ((CUDA / name).read_text("utf-8") for name in ("sampling.cu", "sampling.py"))
+    kept = re.search(r"HELD = sizeof\(ACC_T\) == 4 \? (\d+) : (\d+)", header).groups()
+    assert kept == re.search(r"^HELD = \{4: (\d+), 8: (\d+)\}", python, re.MULTILINE).groups()
+
+
+def test_the_parts_of_a_cell_that_weights_are_made_of():
+    splat = re.search(r"#define STEPS (\d+)", (CUDA / "splat.cu").read_text("utf-8"))[1]
+    assert int(splat) == 1 << int(
+        re.search(r"STEPS = 1 << (\d+)", (CUDA.parent / "cpu/canvas.py").read_text("utf-8"))[1]
+    )
 
 
 def test_the_warps_of_a_block():

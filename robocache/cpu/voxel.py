@@ -50,9 +50,15 @@ def voxel_grid(
     if dropped is not None:
         source.count_dropped(ids, -1, dropped)
     if "occupancy" in wanted:
-        occupied = wanted["occupancy"].reshape(-1)
+        bits = wanted["occupancy"] if wanted["occupancy"].dtype == np.uint32 else None
+        occupied = wanted["occupancy"].reshape(-1) if bits is None else np.empty(rows.clouds * cells, np.bool_)
         occupied[...] = False
         split(_mark, ids.size, ids.nbytes, ids, occupied)
+        if bits is not None:
+            packed = np.packbits(occupied.reshape(-1, grid.shape[2]), axis=-1, bitorder="little")
+            words = np.zeros((packed.shape[0], bits.shape[-1]), "<u4")
+            words.view(np.uint8)[:, : packed.shape[1]] = packed
+            bits.reshape(words.shape)[...] = words
     if kinds == ("occupancy",):
         return
     counts = wanted["count"].reshape(-1) if "count" in wanted else np.empty(rows.clouds * cells, np.int32)

@@ -26,6 +26,7 @@ MESSAGES = (
     "deltas, or pass on_miss='invalid'",
     "some view had no camera: K or T is not finite, a focal length is not above zero, or T no rigid transform; it was "
     "left out. Check K and T",
+    "some cloud has no finite point to repeat, so its row is -1; drop it, or pass pad=-1",
 )
 COARSE = 2  # the only fault after which every number is still right: it warns, the others raise
 

@@ -50,14 +50,15 @@ def flat(array: Any) -> tuple[Any, int, int, int]:
     size = array.itemsize
     outer, inner, channels = array.strides
     if (array.shape[2] > 1 and channels != size) or outer % size or inner % size:
-        array = _copy(array)
+        array = copied(array)
         outer, inner, channels = array.strides
     if array.shape[0] == 1 or outer == array.shape[1] * inner:
         return array, array.shape[0] * array.shape[1], 0, inner // size
     return array, array.shape[1], outer // size, inner // size
 
 
-def _copy(array: Any) -> Any:
+def copied(array: Any) -> Any:
+    """A contiguous copy, which a graph that is being captured keeps."""
     bits = array.view(np.uint16) if array.dtype == dtypes.bfloat16 else array  # of bfloat16 only the bits move
     copy = cupy.ascontiguousarray(bits)
     _launch.hold(copy)
@@ -71,7 +72,7 @@ class Source:
         self.points, inner, outer_stride, inner_stride = flat(points)
         extent = rows.extent
         if extent is not None and not extent.flags.c_contiguous:
-            extent = _copy(extent)
+            extent = copied(extent)
         self.extent = extent  # the struct holds its bare address
         address = 0 if extent is None else extent.data.ptr
         wide = int(extent is not None and extent.dtype == dtypes.int64)

@@ -22,9 +22,10 @@ class Scan:
     With more blocks than multiprocessors, waiting for one another would take the GPU longer than clearing first.
     """
 
-    def __init__(self, source: Source, rows: Any, grid: Any, counts: bool) -> None:
+    def __init__(self, source: Source, rows: Any, grid: Any, counts: bool, bits: bool) -> None:
         self._source, self._together, frame = source, False, source.frame(rows, grid)
         self._shot: _launch.Shot | None = None
+        self._bits = bits
         if frame is None:
             self._kernel = function(source.device, "voxel", "voxel_dense", source.macros)
             return
@@ -35,10 +36,11 @@ class Scan:
         room = 8 * SLOTS if counts else 4 * (SLOTS + SPARE)
         every = rows.clouds * grid.shape[0] * grid.shape[1] * grid.shape[2] * (4 if counts else 1)
         blocks, clearing = _launch.blocks(groups, share), _launch.blocks(every, 16 * 8 * THREADS)
-        self._together = max(blocks, clearing) <= resident(source.device) // 2
+        self._together = max(blocks, clearing) <= resident(source.device) // 2 and not bits
         if self._together:
             blocks = max(blocks, clearing)
-        kernel = function(source.device, "voxel", "voxel_scan" + "_clear" * self._together, source.macros)
+        name = "voxel_scan" + "_clear" * self._together + "_bits" * bits
+        kernel = function(source.device, "voxel", name, source.macros)
         packed = bytes(_GRIDS.size) + source.packed + frame[0].pack(*frame[1], share)
         places = (0, 8, 16, 24, 32, _GRIDS.size, _GRIDS.size + CLOUD.size)
         shape = ((blocks,), (THREADS,))
@@ -52,7 +54,7 @@ class Scan:
                     clear(grid)
         if self._shot is None:
             source = self._source
-            arguments = (points, source.cloud, occupied, counts, dropped, status)
+            arguments = (points, source.cloud, occupied, counts, dropped, status, int(self._bits))
             self._kernel((source.blocks,), (THREADS,), arguments)
             return
         taken = self._shot.take()

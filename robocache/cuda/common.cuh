@@ -22,7 +22,8 @@ enum Fault {
     KEY_OVERFLOW = 5,
     OUT_OF_RANGE = 6,
     MISSED = 7,
-    BAD_CAMERA = 8
+    BAD_CAMERA = 8,
+    NOTHING = 9
 };
 
 // One word a fault, in pinned host memory, touched only when something is wrong. All writers write the same value,

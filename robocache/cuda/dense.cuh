@@ -139,9 +139,16 @@ struct Outputs {
         else occupied[id] = 1;
     }
 };
+struct Bits : Outputs {    // occupancy with a bit a cell; a line along z is whole words
+    u32 deep;  // cells of a line
+    __device__ __forceinline__ void mark(u32 id) const {
+        const u32 line = id / deep, z = id - line * deep;
+        atomicOr((u32*)occupied + (i64)line * ((deep + 31) / 32) + z / 32, 1u << (z & 31));
+    }
+};
 
 // Occupancy of a warp's points: a cell is marked once for neighbours, and once until another one takes its slot.
-__device__ __forceinline__ void mark_all(const u32* id, const Gathered& room, const Outputs& out) {
+template <class Out> __device__ __forceinline__ void mark_all(const u32* id, const Gathered& room, const Out& out) {
     u32 held[TOGETHER], before = __shfl_up_sync(FULL, id[TOGETHER - 1], 1);
     if ((threadIdx.x & 31) == 0) before = FULL;
 #pragma unroll

@@ -41,7 +41,8 @@ def voxel_grid(
     shared = shared and source is not None and source.points is points
     counts = wanted.get("count", wanted.get("density"))  # both are four bytes: counted and divided in place
     if source and (counts is not None or "occupancy" in wanted or not reduced):
-        scan = Scan(source, rows, grid, counts is not None)
+        bits = "occupancy" in wanted and wanted["occupancy"].dtype == np.uint32
+        scan = Scan(source, rows, grid, counts is not None, bits)
         scan.run(source.points, wanted.get("occupancy"), counts, None if reduced else dropped, status)
         if "density" in wanted:
             blocks = min(_launch.blocks(rows.clouds * cells, THREADS), 8 * BLOCKS)

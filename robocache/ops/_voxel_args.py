@@ -191,11 +191,14 @@ def refuse_dropped(dropped: Any) -> None:
 
 
 def dense_results(
-    kinds: tuple[str, ...], points: Any, values: Any, leading: tuple[int, ...], channels: str, fill: Any
-) -> tuple[Any, list[tuple[int, ...]], list[np.dtype], tuple[float, int]]:
+    kinds: tuple[str, ...], points: Any, values: Any, leading: tuple[int, ...], channels: str, fill: Any,
+    weighted: bool = False,
+) -> tuple[Any, list[tuple[int, ...]], list[np.dtype], tuple[float, int]]:  # fmt: skip
     """Features to reduce (None if nothing is), and of each result its shape and type; ``fill`` as kernels take it."""
+    count = dtypes.float32 if weighted else dtypes.int32
     if not any(kind in REDUCTIONS for kind in kinds):
-        return None, [leading] * len(kinds), [result_dtype(kind, dtypes.float32) for kind in kinds], (0.0, 0)
+        plain = {"count": count}
+        return None, [leading] * len(kinds), [plain.get(k, result_dtype(k, dtypes.float32)) for k in kinds], (0.0, 0)
     features = feature_rows(points if values is None else values, points, kinds)
     shapes, depth = [], features.shape[2]
     flat = values is not None and values.ndim == points.ndim - 1
@@ -204,8 +207,9 @@ def dense_results(
             shapes.append(leading)
         else:
             shapes.append((*leading, depth) if channels == "last" else (*leading[:-3], depth, *leading[-3:]))
-    types = [result_dtype(kind, features.dtype) for kind in kinds]
-    return features, shapes, types, fill_value(fill, kinds, features.dtype)
+    real = features.dtype if features.dtype in dtypes.FLOATING or not weighted else dtypes.float64
+    types = [count if kind == "count" else result_dtype(kind, real) for kind in kinds]
+    return features, shapes, types, fill_value(fill, kinds, real)
 
 
 def targets(out: Any, kinds: tuple[str, ...], several: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from .._core import checks, dtypes
 from . import _replay, _replay_voxel
 from . import _voxel_args as args
 from . import _voxel_cells as cells
+from . import _voxel_layers as layers
 from ._dispatch import twin
 from ._voxel_set import Voxels, assembled
 
@@ -176,6 +177,9 @@ def voxel_grid(
     outside: str = "drop",
     fill: Any = 0,
     channels: str = "last",
+    packed: bool = False,
+    splat: str | None = None,
+    append: Any = None,
     out: Any = None,
     return_dropped: bool = False,
     check: str = "auto",
@@ -199,6 +203,15 @@ def voxel_grid(
         What mean, sum, max and min say of an empty cell.
     channels : {"last", "first"}
         Where the axis of the features goes.
+    packed : bool
+        Occupancy as bits, uint32 [..., X, Y, ceil(Z / 32)]: cell z is bit ``z % 32``, counted from the lowest one, of
+        word ``z // 32``. As booleans again: ``(bits[..., z // 32] >> z % 32) & 1`` for all ``z = arange(Z)`` of uint32.
+    splat : "trilinear", optional
+        Share each point among the eight cells whose middles are around it, for count, sum and mean.
+    append : tuple of "xyz", "index", "occupancy", optional
+        More channels beside the means. They are, in this order whatever that of the tuple: the mean x, y, z of the
+        points, if ``features`` are given (all columns of the points are in the grid otherwise); the mean features;
+        the cell's x / X, y / Y and z / Z; 1 where a point is and 0 elsewhere.
     out : array, or tuple of arrays for a tuple ``reduce``, optional
         Where to write: C-contiguous, of the shape and type of the result, on the device of the points.
     return_dropped : bool
@@ -228,6 +241,17 @@ def voxel_grid(
     pass over the points and one over the grid. The largest value of a cell may be negative: ``fill`` is not a
     candidate. Booleans count as 0 and 1.
 
+    With ``splat`` a point's coordinate, in cells from the lower bound and rounded to 2**-20 of a cell, has the weights
+    1 - f and f for the two cells around it, f from the middle of the lower one; a cell's weight is the product over
+    the axes, rounded to 2**-30. What falls on cells beyond the grid is lost; points outside of the bounds are dropped.
+    A count is the sum of weights (float32), a sum that of features times weights, each product rounded to float64 and
+    the sums exact as above, a mean their ratio; of integers both are float64. Order has no part in it, as above.
+
+    With ``append`` the grid is float32, or float64 if points or features are; its means are those of ``reduce="mean"``
+    and only ``fill`` applies to empty cells. PerAct's voxels (Shridhar et al., 2022) are ``voxel_grid(points, rgb,
+    bounds=..., shape=100, reduce="mean", append=("xyz", "index", "occupancy"))``: channels x, y, z, r, g, b, three of
+    index / 100, occupancy. Each cell of the grid is written once; all clouds share the launches.
+
     Examples
     --------
     >>> import numpy as np
@@ -240,34 +264,33 @@ def voxel_grid(
     """
     # Validate.
     plain = lengths is None and offsets is None and not return_dropped
-    options = (bounds, voxel_size, shape, reduce, outside, fill, channels, check)
+    options = (bounds, voxel_size, shape, reduce, outside, fill, channels, packed, splat, append, check)
     key = _replay.key((points, features, out), options) if plain else None
     if (replay := _known_grids.find(key)) is not None:
         return replay(points, features, out)
     kinds = args.dense_options(reduce, outside, check, channels, bounds, voxel_size, shape)
-    several = not isinstance(reduce, str)
-    targets = args.targets(out, kinds, several)
+    how = layers.options(reduce, outside, packed, splat, append)
+    targets = args.targets(out, kinds, several := not isinstance(reduce, str))
     call, (given, values, lengths, offsets, *natives) = interop.receive(
         points=points, features=features, lengths=lengths, offsets=offsets, **targets
     )
     native, rows = args.points_rows(given, lengths, offsets)
     grid = cells.grid(given.dtype, bounds, voxel_size, shape, None, outside == "clamp")
     single = given.ndim == 2 and offsets is None
-    leading = (*(() if single else (rows.clouds,)), *(grid.shape or ()))
-    feature, shapes, types, numbers = args.dense_results(kinds, given, values, leading, channels, fill)
+    made = layers.results(how, kinds, values, single, channels, fill, given, native, rows, grid)
 
     # Dispatch.
     with call:
-        args.require_room(call, rows, kinds, shapes, types, feature, out is not None)
+        feature, shapes, types, fills = made
+        args.require_room(call, rows, kinds, shapes, types, None if how.layers else feature, out is not None)
         if out is None:
             natives = [call.empty(size, dtype) for size, dtype in zip(shapes, types, strict=True)]
         else:
             reads = {"points": given, "features": values, "lengths": lengths, "offsets": offsets}
             args.check_targets(targets, natives, shapes, types, reads, call.xp)
         dropped = call.empty((rows.clouds,), dtypes.int64) if return_dropped or outside == "raise" else None
-        again = twin(call.backend, "voxel").voxel_grid(
-            native, feature, rows, grid, kinds, tuple(natives), numbers, channels == "first", dropped, check == "strict"
-        )
+        work = (native, feature, rows, grid, kinds, tuple(natives), fills, channels == "first", dropped)
+        again = layers.draw(call.backend, how, *work, check == "strict")
         if outside == "raise":
             args.refuse_dropped(dropped)
         if again is not None and key is not None and not several:
