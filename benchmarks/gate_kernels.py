@@ -37,7 +37,8 @@ def variants() -> list[tuple[str, Any]]:
     for path in sorted((ROOT / "robocache" / "cuda").glob("*.py")):
         if path.stem.startswith("_"):
             continue
-        for topic, macros in getattr(importlib.import_module(f"robocache.cuda.{path.stem}"), "variants", tuple)():
+        there = getattr(importlib.import_module(f"robocache.cuda.{path.stem}"), "variants", tuple)()
+        for topic, macros in sorted(there):  # some come of sets, in another order every time
             fits = all(WANTED.get(key, value) == value for key, value in macros)
             if fits or topic not in found:
                 found.setdefault(topic, macros) if not fits else found.__setitem__(topic, macros)

@@ -246,7 +246,8 @@ def _figure(result: Result, name: str) -> str:
 
 
 SIGNALS = ("curves", "rotations", "windows", "stats")
-BESIDE = ("trajectory", "voxel", "datasets", "store", *SIGNALS)  # suites whose peers are other people's
+POINTS = ("clouds", "clouds_voxels", "sampling", "tsdf")
+BESIDE = ("trajectory", "voxel", "datasets", "store", *SIGNALS, *POINTS)  # suites whose peers are other people's
 
 
 def page(results: dict[str, Result]) -> str:
@@ -272,7 +273,7 @@ def page(results: dict[str, Result]) -> str:
         "start": section,
         "store": section,
     }
-    makers |= dict.fromkeys(SIGNALS, section)
+    makers |= dict.fromkeys((*SIGNALS, *POINTS), section)
     makers["datasets"] = lambda result: _dataset_page.section(result, number, table, beside, goal) + absences(result)
     makers["decode"] = lambda result: [*section(result), *_feeding_page.apart(result)]
     makers["training"] = lambda result: _feeding_page.training(result, number, table)
