@@ -42,7 +42,7 @@ clean:  ## what building and checking left behind
 bench:  ## time the CPU beside its peers (install '.[interop]'); JSON in bench-results/
 	$(PYTHON) -m benchmarks.bench_trajectory --backend cpu --out bench-results/trajectory_cpu.json
 	$(PYTHON) -m benchmarks.bench_voxel --backend cpu --out bench-results/voxel_cpu.json
-	for topic in curves rotations windows stats clouds; do \
+	for topic in curves rotations windows stats clouds clouds_voxels sampling tsdf; do \
 		$(PYTHON) -m benchmarks.bench_$$topic --backend cpu --out bench-results/$${topic}_cpu.json || exit 1; \
 	done
 

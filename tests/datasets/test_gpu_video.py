@@ -262,6 +262,7 @@ def test_a_package_that_is_missing_or_finds_no_driver(simple, log, monkeypatch):
         stream.read(0, device=0)
 
 
+@pytest.mark.usefixtures("kernel")
 def test_a_decoder_that_cannot_be_made_is_no_damage(simple, log):
     nvc = sys.modules["PyNvVideoCodec"]
 
