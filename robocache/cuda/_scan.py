@@ -25,9 +25,8 @@ class Scan:
     def __init__(self, source: Source, rows: Any, grid: Any, counts: bool, bits: bool) -> None:
         self._source, self._together, frame = source, False, source.frame(rows, grid)
         self._shot: _launch.Shot | None = None
-        self._bits = bits
         if frame is None:
-            self._kernel = function(source.device, "voxel", "voxel_dense", source.macros)
+            self._kernel = function(source.device, "voxel", "voxel_dense" + "_bits" * bits, source.macros)
             return
         size, item = dtypes.accumulator(source.points.dtype).itemsize, source.points.itemsize
         groups = rows.total // (16 // item)
@@ -54,7 +53,7 @@ class Scan:
                     clear(grid)
         if self._shot is None:
             source = self._source
-            arguments = (points, source.cloud, occupied, counts, dropped, status, int(self._bits))
+            arguments = (points, source.cloud, occupied, counts, dropped, status)
             self._kernel((source.blocks,), (THREADS,), arguments)
             return
         taken = self._shot.take()

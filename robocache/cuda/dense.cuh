@@ -139,6 +139,7 @@ struct Outputs {
         else occupied[id] = 1;
     }
 };
+struct Bytes : Outputs { u32 deep; };  // a byte a cell
 struct Bits : Outputs {    // occupancy with a bit a cell; a line along z is whole words
     u32 deep;  // cells of a line
     __device__ __forceinline__ void mark(u32 id) const {

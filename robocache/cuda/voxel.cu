@@ -7,7 +7,7 @@
 
 // Everything a dense grid needs of the points in one pass; outputs that are null are not wanted.
 extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given, u8* occupied, i32* counts,
-                                       i64* dropped, u32* status, i64 bits) {
+                                       i64* dropped, u32* status) {
     const Rows& rows = given.rows;
     const Grid& grid = given.grid;
     check_extent(rows, status);
@@ -24,13 +24,31 @@ extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given,
                 id = ((cloud * grid.shape[0] + cell[0]) * grid.shape[1] + cell[1]) * grid.shape[2] + cell[2];
             else if (dropped) lost.add(dropped, cloud);
         }
-        if (id >= 0 && bits) {
-            const i64 line = divide(id, grid.shape[2]), z = id - line * grid.shape[2];
-            atomicOr((u32*)occupied + line * ((grid.shape[2] + 31) >> 5) + (z >> 5), 1u << (z & 31));
-        } else if (id >= 0 && occupied) {
-            occupied[id] = 1;
-        }
+        if (id >= 0 && occupied) occupied[id] = 1;
         if (id >= 0 && counts) atomicAdd(counts + id, 1);
+    }
+    if (dropped) lost.flush(dropped);
+}
+
+// Occupancy with a bit a cell, in the same way: a kernel of its own, so that the other stays as it is.
+extern "C" __global__ void voxel_dense_bits(const POINT_T* points, const Cloud given, u8* occupied, i32* counts,
+                                            i64* dropped, u32* status) {
+    const Rows& rows = given.rows;
+    const Grid& grid = given.grid;
+    check_extent(rows, status);
+    Lost lost = {0, 0};
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < rows.total; i += (i64)gridDim.x * blockDim.x) {
+        const i64 cloud = cloud_of(rows, i);
+        if (cloud < 0) continue;
+        ACC_T p[3];
+        i32 cell[3];
+        load_point(points, rows, i, p);
+        if (cell_of(p, grid, cell)) {
+            const i64 line = (cloud * grid.shape[0] + cell[0]) * grid.shape[1] + cell[1];
+            atomicOr((u32*)occupied + line * ((grid.shape[2] + 31) >> 5) + (cell[2] >> 5), 1u << (cell[2] & 31));
+        } else if (dropped) {
+            lost.add(dropped, cloud);
+        }
     }
     if (dropped) lost.flush(dropped);
 }
@@ -38,12 +56,11 @@ extern "C" __global__ void voxel_dense(const POINT_T* points, const Cloud given,
 // The same for contiguous points and grids of the usual size; a block takes neighbouring points. A launch that CLEARS
 // the grids itself is a cooperative one; what that takes of registers and calls is not for the others.
 template <bool CLEARS, class Out>
-__device__ __forceinline__ void scan(const POINT_T* points, const Out& out, i64* dropped, u32* arrived,
+__device__ __forceinline__ void scan(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived,
                                      const Cloud& given, const Frame& frame, uint4* memory) {
-    u8* occupied = out.occupied;
-    i32* counts = out.counts;
     const Gathered room = {(u32*)memory, (u32*)memory + SLOTS};
     const u32 cells = frame.shape[0] * frame.shape[1] * frame.shape[2];
+    const Out out = {{occupied, counts, (((u64)occupied | frame.clouds * cells) & 3) == 0}, frame.shape[2]};
     const u32 groups = (frame.total - frame.head) / TOGETHER, first = blockIdx.x * frame.share;
     const u32 last = min(groups, first + frame.share);
     const uint4* from = (const uint4*)(points + 3 * frame.head);
@@ -79,29 +96,23 @@ __device__ __forceinline__ void scan(const POINT_T* points, const Out& out, i64*
     if (dropped) lost.flush(dropped);
 }
 
-__device__ __forceinline__ Outputs outputs_of(u8* occupied, i32* counts, const Frame& frame) {
-    const u32 cells = frame.shape[0] * frame.shape[1] * frame.shape[2];
-    return {occupied, counts, (((u64)occupied | frame.clouds * cells) & 3) == 0};
-}
-
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
     voxel_scan(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
                const Frame frame) {
     extern __shared__ uint4 memory[];
-    scan<false>(points, outputs_of(occupied, counts, frame), dropped, arrived, given, frame, memory);
+    scan<false, Bytes>(points, occupied, counts, dropped, arrived, given, frame, memory);
 }
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
     voxel_scan_clear(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
                      const Frame frame) {
     extern __shared__ uint4 memory[];
-    scan<true>(points, outputs_of(occupied, counts, frame), dropped, arrived, given, frame, memory);
+    scan<true, Bytes>(points, occupied, counts, dropped, arrived, given, frame, memory);
 }
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, DENSE_BLOCKS)
     voxel_scan_bits(const POINT_T* points, u8* occupied, i32* counts, i64* dropped, u32* arrived, const Cloud given,
                     const Frame frame) {
     extern __shared__ uint4 memory[];
-    const Bits bits = {{occupied, 0, true}, frame.shape[2]};
-    scan<false>(points, bits, dropped, arrived, given, frame, memory);
+    scan<false, Bits>(points, occupied, 0, dropped, arrived, given, frame, memory);
 }
 
 // Counts to the share of the cloud's points; in place is fine.
