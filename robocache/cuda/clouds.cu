@@ -74,9 +74,10 @@ struct Cropped {
         for (i64 c = 3; c < given.channels; ++c) to[c] = from[c];
         carried.copy(i, place);
     }
-    // Offsets of packed clouds, which may begin anywhere: where the kept points reach theirs.
+    // Offsets of packed clouds, which may begin anywhere: where the kept points reach theirs. There may be no index
+    // where none is kept.
     __device__ __forceinline__ void end(const Compact& job) const {
-        if (given.rows.mode != 2 || !job.index) return;
+        if (given.rows.mode != 2) return;
         const i64 kept = *(volatile i64*)job.kept;
         for (i64 k = threadIdx.x; k <= job.clouds; k += KEEPERS) {
             const i64 edge = extent_at(given.rows, k);

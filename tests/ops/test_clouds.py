@@ -142,6 +142,15 @@ def test_rows_of_no_points(backend: Any) -> None:
     assert backend.np(moved)[..., 0].tolist() == [[0] * 5, [1, 1, 0, 0, 0], [0] * 5]
 
 
+@pytest.mark.parametrize("edges", [[0], [0, 2], [1, 1, 3]])
+def test_packed_clouds_of_which_nothing_is_kept(backend: Any, edges: list[int]) -> None:
+    """Arrays of no rows have no address on a GPU; the offsets are written all the same."""
+    points = np.full((3, 3), 9, np.float32)
+    for _ in range(2):
+        got = run(backend, rc.crop_box, points, UNIT, offsets=np.array(edges))
+        assert (len(got.points), backend.np(got.offsets).tolist()) == (0, [0] * len(edges))
+
+
 def test_many_points_over_many_blocks(backend: Any) -> None:
     """Runs kept, runs dropped, and clouds that begin anywhere; twice, for what a call must leave as it was."""
     rng = np.random.default_rng(3)
