@@ -11,6 +11,7 @@ from .._core.errors import ArgumentError
 from ._faults import faults, missing
 
 COLORS = {1: "GRAY", 3: "RGB", 4: "RGBA"}
+CHANNELS = {color: channels for channels, color in COLORS.items()}
 PIXELS = 1 << 26  # a picture that claims more is refused before it is decoded
 DCT = {"fast": True, "accurate": False}
 
@@ -21,21 +22,24 @@ def codec_of(data: Any) -> str | None:
     return "jpeg" if head[:3] == b"\xff\xd8\xff" else "png" if head == b"\x89PNG\r\n\x1a\n" else None
 
 
-def decode_image(data: Any, channels: int | None = 3, *, dct: str = "fast", least: Any = None, **place: Any) -> Any:
+def decode_image(
+    data: Any, channels: int | None = 3, *, dct: str = "fast", least: Any = None, out: Any = None, **place: Any
+) -> Any:
     """An encoded picture as an array (height, width, channel).
 
     ``dct`` is how JPEG is decoded: "fast" as TensorFlow does, to the bit; "accurate" as most others. ``least``
-    (height, width) lets a JPEG of twice that or more be decoded to fewer pixels, but no fewer than that. PNG of 16 bits
-    gives uint16. Damaged bytes raise DataError with the ``place`` (file, episode, key).
+    (height, width) lets a JPEG of twice that or more be decoded to fewer pixels, but no fewer than that. A JPEG of the
+    shape of ``out``, C-contiguous uint8, is written there, and it is returned; anything else is not. PNG of 16 bits gives
+    uint16. Damaged bytes raise DataError with the ``place`` (file, episode, key).
     """
     if dct not in DCT:
         raise ArgumentError(f"dct: expected one of {sorted(DCT)}, got {dct!r}")
     if codec_of(data) == "jpeg":
-        return _jpeg(data, channels, DCT[dct], least, place)
+        return _jpeg(data, channels, DCT[dct], least, out, place)
     return _png(data, channels, place)
 
 
-def _jpeg(data: Any, channels: int | None, fast: bool, least: Any, place: dict[str, Any]) -> Any:
+def _jpeg(data: Any, channels: int | None, fast: bool, least: Any, out: Any, place: dict[str, Any]) -> Any:
     try:
         import simplejpeg
     except ImportError as error:
@@ -45,10 +49,18 @@ def _jpeg(data: Any, channels: int | None, fast: bool, least: Any, place: dict[s
         if height * width > PIXELS:
             raise ValueError(f"it claims {height} x {width} pixels")
         want = COLORS.get(channels or 0) or ("GRAY" if space == "Gray" else "RGB")
+        if least is None and _fits(out, (height, width, CHANNELS[want])):
+            simplejpeg.decode_jpeg(data, colorspace=want, fastdct=fast, buffer=out)
+            return out
         if least is None:
             return simplejpeg.decode_jpeg(data, colorspace=want, fastdct=fast)
         low = {"min_height": least[0], "min_width": least[1], "min_factor": 2}
         return simplejpeg.decode_jpeg(data, colorspace=want, fastdct=fast, **low)
+
+
+def _fits(out: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a picture can be decoded to where it belongs."""
+    return out is not None and out.shape == shape and out.dtype == np.uint8 and bool(out.flags.c_contiguous)
 
 
 def _png(data: Any, channels: int | None, place: dict[str, Any]) -> Any:

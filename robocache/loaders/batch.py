@@ -146,8 +146,9 @@ class Batch(Views):
         """JAX arrays by name, over the same memory; with ``valid`` also the masks, as ``"<name>/valid"``.
 
         Text stays a list of str, which no jitted function takes: pop it first. 64-bit types are narrowed with a
-        `DataWarning` unless ``jax_enable_x64`` is on. JAX does not tell on which streams it works: the loader waits for
-        the whole device before it uses the memory of such a batch again.
+        `DataWarning` unless ``jax_enable_x64`` is on. JAX does not tell on which streams it works. One that lets go of
+        arrays only when it is done with them is not waited for; with one that lets go at once, which is tried when the
+        first such batch comes back, the loader waits for the whole device before it uses the memory again.
 
         Raises
         ------
@@ -160,7 +161,7 @@ class Batch(Views):
             raise BackendError("to_jax() needs jax; install it with: pip install jax") from error
         if self.device is None:
             return self._all(valid, interop.Call("cpu", 0, "jax").give)
-        self._keep[0].anywhere = True
+        self._keep[0].jax = True
         call = interop.Call("cuda", self.device, "jax")
         with call:
             return self._all(valid, call.give)

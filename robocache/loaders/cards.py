@@ -1,6 +1,7 @@
 """From pinned host memory to the memory of a GPU that batches are handed out of."""
 
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from .fields import Field
 from .filling import Filled
 from .finishing import finish
 from .layout import Transfer
+from .lending import keeps_what_it_reads
 from .ring import Ring
 from .segments import Segment
 
@@ -37,7 +39,10 @@ class Buffer:
             self._filled = cupy.cuda.Event(disable_timing=True)
         self.device, self.nbytes = device, nbytes
         self.streams: dict[int, Any] = {}
-        self.anywhere = False  # whether some library works with it on streams of its own
+        self.anywhere = False  # whether some thread works with it on a stream that others cannot name
+        self.jax = False  # whether JAX had it, which does not tell its streams
+        self._left: list[Any] = []  # how far the streams were when the last batch in it was dropped
+        self._lock = threading.Lock()
 
     def array(self, owner: Any) -> Any:
         """The bytes as a CuPy array whose views all hold ``owner``."""
@@ -46,18 +51,27 @@ class Buffer:
         memory = cupy.cuda.UnownedMemory(self.memory.ptr, self.nbytes, owner, self.device)
         return cupy.ndarray((self.nbytes,), np.uint8, cupy.cuda.MemoryPointer(memory, 0))
 
+    def leave(self) -> None:
+        """Note how far the streams are that had this memory. Nobody has it any more, so later work is not with it."""
+        import cupy
+
+        with self._lock, cupy.cuda.Device(self.device):
+            for used in self.streams.values():
+                event = cupy.cuda.Event(disable_timing=True)
+                event.record(used)
+                self._left.append(event)
+            self.streams = {}
+
     def claim(self, stream: Any) -> None:
         """Make a stream wait until all work of those who had this memory is done."""
         import cupy
 
-        if self.anywhere:
+        self.leave()
+        if self.anywhere or (self.jax and not keeps_what_it_reads(self.device)):
             cupy.cuda.Device(self.device).synchronize()  # synchronizes: in the thread that copies, not the consumer's
-        else:
-            for used in self.streams.values():
-                event = cupy.cuda.Event(disable_timing=True)
-                event.record(used)
-                stream.wait_event(event)
-        self.streams, self.anywhere = {}, False
+        for event in self._left:
+            stream.wait_event(event)
+        self._left, self.anywhere, self.jax = [], False, False
 
     def filled(self, stream: Any) -> None:
         """Say that the memory is written once a stream is so far."""
@@ -142,6 +156,12 @@ class Card:
     def wait(self) -> None:
         """Wait until the host memory of the last batch has been copied; the thread sleeps. # synchronizes"""
         self._copied.synchronize()
+
+    def settle(self) -> None:
+        """Note how far the consumer's streams are with buffers that came back: from here on, he works with others."""
+        for number, buffer in list(self.ring.memory.items()):
+            if buffer.streams and number not in self.ring.lent:
+                buffer.leave()
 
     def batch(self, number: int, found: Filled) -> Batch:
         """Hand a buffer out; the stream that is current here waits for its copy."""

@@ -183,6 +183,8 @@ class Engine:
         if self.forked and not self._closed:
             raise BackendError("this loop began before the process was forked; its threads stayed behind. Begin anew")
         if not self._closed:
+            if self._carries:
+                self.place.settle()
             self.place.ring.make_room()
         found = self.ready.get(run)
         if self._broken is not None:

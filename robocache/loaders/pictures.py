@@ -139,7 +139,9 @@ class Pictures:
         """Write one stored picture, encoded or an array, to ``out`` of the shape after resizing."""
         if codec is not None:
             least = self.size if self._options.resize and self._options.scaled_decode else None
-            data = decode_image(data, self.channels or 1, least=least, key=self.key)
+            data = decode_image(data, self.channels or 1, least=least, out=out, key=self.key)
+            if data is out:
+                return
             if self.channels is None:
                 data = data[..., 0]
         if data.dtype != self.dtype or data.ndim != len(self.shape) or data.shape[2:] != self.shape[2:]:

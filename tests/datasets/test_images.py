@@ -181,3 +181,19 @@ def test_a_decoder_that_is_not_installed(data: bytes, package: str, monkeypatch:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(BackendError, match=r"robocache\[images\]"):
         decode_image(data, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_is_written_where_it_belongs_if_it_fits(channels: int) -> None:
+    rng = np.random.default_rng(0)
+    data = simplejpeg.encode_jpeg(rng.integers(0, 255, (30, 40, 3), np.uint8))
+    want, room = decode_image(data, channels), np.full((3, 30, 40, channels), 7, np.uint8)
+    middle = room[1]
+    assert decode_image(data, channels, out=middle) is middle
+    assert np.array_equal(middle, want)
+    assert (room[[0, 2]] == 7).all()
+    misfits = [np.full(want.shape, 7, np.float32), np.full((40, 30, channels), 7, np.uint8),
+               np.full((30, 80, channels), 7, np.uint8)[:, ::2], np.full((30, 40, 4), 7, np.uint8)]  # fmt: skip
+    for out in misfits:
+        assert np.array_equal(decode_image(data, channels, out=out), want)
+        assert (out == 7).all()

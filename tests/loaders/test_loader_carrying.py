@@ -27,7 +27,7 @@ class LateBuffer:
 
     def __init__(self, nbytes: int) -> None:
         self.memory, self.written = np.zeros(nbytes, np.uint8), threading.Event()
-        self.device, self.anywhere, self.__array_interface__ = 0, False, None
+        self.device, self.jax, self.__array_interface__ = 0, False, None
 
     def receive(self) -> None:
         self.written.wait()
@@ -63,6 +63,9 @@ class LateCard:
         finally:
             slot[...] = 255  # a slot that is used again has other things in it
             buffer.written.set()
+
+    def settle(self) -> None:
+        """There is nothing to wait for when memory is used again."""
 
     def batch(self, number: int, found: Any) -> Any:
         buffer, lease = self.ring.memory[number], self.ring.lend(number)

@@ -13,6 +13,7 @@ from loaders.test_loader_pictures import pictured
 
 import robocache as rc
 from robocache.loaders import cards
+from robocache.loaders.lending import _Loan, keeps_what_it_reads
 
 pytestmark = pytest.mark.cuda
 
@@ -171,6 +172,26 @@ def test_jax_sees_what_was_copied_and_keeps_it() -> None:
             wanted.append(expected(batch).tolist())
             del array, batch
         assert [array.tolist() for array in got] == wanted
+
+
+def test_jax_gives_back_late_what_it_is_said_to_keep(cupy: Any) -> None:
+    """Lent memory comes back after the work with it, if it was found that this JAX does so."""
+    jax = on_the_gpu()
+    if not keeps_what_it_reads(0):
+        pytest.skip("this JAX lets go at once: the device is waited for")
+    work = jax.jit(lambda x: jax.lax.fori_loop(0, 200, lambda _, y: jax.numpy.sort(y[::-1]), x))
+    work(jax.numpy.zeros(1 << 20)).block_until_ready()
+    for _ in range(3):
+        loan = _Loan()
+        over, memory = loan.over, cupy.zeros(1 << 20, np.float32)
+        owned = cupy.cuda.UnownedMemory(memory.data.ptr, memory.nbytes, loan, 0)
+        lent = cupy.ndarray(memory.shape, memory.dtype, cupy.cuda.MemoryPointer(owned, 0))
+        result = work(jax.dlpack.from_dlpack(lent))
+        del loan, owned, lent
+        early = over.is_set() and not result.is_ready()
+        result.block_until_ready()
+        assert not early
+        assert over.wait(10)
 
 
 def test_the_host_does_not_wait_for_the_copy(cupy: Any, nap: Any, monkeypatch: pytest.MonkeyPatch) -> None:

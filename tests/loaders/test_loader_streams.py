@@ -12,6 +12,7 @@ from loaders.test_loader_pictures import pictured
 
 import robocache as rc
 from robocache.errors import DeviceError, MemoryLimitError
+from robocache.loaders import cards
 
 LOG: list[tuple[Any, ...]] = []
 
@@ -130,23 +131,47 @@ def test_streams_wait_for_the_copy_and_the_next_copy_for_them() -> None:
             if id(buffer) in last:
                 again += 1
                 since, users = last[id(buffer)]
+                between = LOG[since:copied]
                 for one in users:
-                    event = next(e[2] for e in LOG[since:copied] if e[0] == "record" and e[1] is one)
-                    recorded = position(("record", one, event), since, copied)
-                    position(("wait", stream, event), recorded, copied)
+                    marks = [k for k, e in enumerate(between) if e[0] == "record" and e[1] is one]
+                    assert any(("wait", stream, between[k][2]) in between[k:] for k in marks)
             last[id(buffer)] = (len(LOG), streams)
             del batch
     assert again > 10
     assert ("device",) not in LOG
 
 
-def test_the_device_is_waited_for_after_jax() -> None:
+def test_what_the_consumer_does_later_is_not_waited_for() -> None:
+    """He is asked how far he is when he comes for the next batch, not when its memory is needed."""
+
+    def marks() -> list[Any]:
+        return [event for what, stream, event in (e for e in LOG if len(e) == 3) if (what, stream) == ("record", main)]
+
+    main = CURRENT[0]
+    with rc.DataLoader(numbers(0, [5]), batch_size=5, device=0, epochs=1) as batches:
+        (batch,), card = list(batches), batches._engine.place
+        buffer = batch._keep[0]
+        card.settle()
+        assert not marks()  # he has it still
+        del batch
+        card.settle()
+        (event,) = marks()
+        buffer.claim(card._stream)
+        assert marks() == [event]
+        assert LOG[-1] == ("wait", card._stream, event)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_the_device_is_waited_for_after_a_jax_that_lets_go_at_once(monkeypatch: pytest.MonkeyPatch, keeps: bool
+                                                                  ) -> None:  # fmt: skip
+    monkeypatch.setattr(cards, "keeps_what_it_reads", lambda device: keeps)
     with loader(device=0, prefetch=1) as batches:
         for batch in batches:
-            batch._keep[0].anywhere = True  # as to_jax does
+            batch._keep[0].jax = True  # as to_jax does
             del batch
     made = 3
-    assert LOG.count(("device",)) >= len(batches) * 4 - made
+    assert (LOG.count(("device",)) >= len(batches) * 4 - made) is not keeps
+    assert keeps is (("device",) not in LOG)
 
 
 def test_devices_that_are_not_there_and_memory_that_is_not(writing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
