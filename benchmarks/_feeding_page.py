@@ -8,13 +8,16 @@ Number = Callable[[float], str]
 TRAINING = """A step's time with one batch that stays on the GPU, and with the loader's batches from the store: warm,
 and cold, with the files taken out of the page cache first. Stall is the share of the time that the loader costs: 1 less
 the first over the second. NVML's utilisation says in what share of samples some kernel ran, GPM how many of the cycles
-the multiprocessors had work. Every 100th batch was compared with the RLDS files, sample by sample."""
+the multiprocessors had work. "PyTorch's" is its `DataLoader` over single items of the RLDS files, with as many
+processes as there are cores, warm. Every 100th batch was compared with the RLDS files, sample by sample."""
 LOADING = """Whole items in batches as PyTorch tensors, in random order: state, a chunk of actions, and all pictures of
 the dataset as float32. `lerobot` is PyTorch's `DataLoader` over its `LeRobotDataset`, with as many worker processes as
 `DataLoader.from_lerobot` has threads. The first batches in order were compared: keys, types, numbers and flags are the
 same to the bit. Medians of fresh processes that took turns; the first batch counts from before anything is imported but
 Python and NumPy."""
-SWEEP = "Steps of a fixed length on the GPU instead of a policy, each of which needs every array of its batch:"
+SWEEP = """Steps of a fixed length on the GPU instead of a policy, each of which reads every array of its batch by
+CuPy:"""
+KINDS = {"synthetic": "synthetic", "warm": "warm", "cold": "cold", "theirs": "PyTorch's"}
 
 
 def apart(result: Row) -> list[str]:
@@ -42,17 +45,18 @@ def training(result: Row, number: Number, table: Any) -> list[str]:
     lines += [
         f"{data['episodes']} episodes of RLDS, {data['steps']:,} steps with two pictures of 256 x 256, "
         f"{data['bytes'] / 1e9:.1f} GB; converted in {number(data['convert_s'])} s by {data['workers']} processes. "
-        f"The loader has {data['threads']} threads.", "",
+        f"The loader has {data['threads']} threads. Decoded beforehand were {data['decoded_episodes']} of the "
+        f"episodes, {data['decoded_bytes'] / 1e9:.1f} GB.", "",
     ]  # fmt: skip
     head = ["policy", "batch", "data", "ms a step", "slowest twentieth", "stall %", "NVML %", "GPM SM %", "host CPU %",
             "wait p95, ms"]  # fmt: skip
     cells = []
     for row in (r for r in rows if r["op"] == "train"):
-        for kind in ("synthetic", "warm", "cold"):
+        for kind in (kind for kind in KINDS if kind in row):
             one = row[kind]
             cells.append([
                 row["method"] if kind == "synthetic" else "", f"{row['shapes']['B']}" if kind == "synthetic" else "",
-                kind, number(one["step_ms"]["median"]), number(one["step_ms"]["p95"]),
+                KINDS[kind], number(one["step_ms"]["median"]), number(one["step_ms"]["p95"]),
                 "" if kind == "synthetic" else f"{100 * row['stall'][kind]:.1f}",
                 "" if one["nvml_utilization"] is None else number(one["nvml_utilization"]),
                 number(one["gpm"]["sm"]) if "sm" in one["gpm"] else "", number(100 * one["host_cpu_share"]),

@@ -4,15 +4,19 @@
 
 Demonstrations with two cameras are written as RLDS, converted to a store, and policies of three sizes are trained from
 it. For each: the time of a step with one batch that stays on the GPU, and with the loader's batches, warm and cold
-(files out of the page cache); what NVML and its cycle counters saw; the loss on episodes that were held out. Then steps
-of a fixed length, from 2 to 100 ms: the shortest at which the loop loses less than 5 %. Beside it a PyTorch
-``DataLoader`` over the same files, an item at a time. Every 100th batch is compared with a slow path.
+(files out of the page cache); what NVML and its cycle counters saw; the loss on episodes that were held out. In PyTorch
+also with the loader's child process, and with PyTorch's own ``DataLoader`` over the same files, an item at a time. Then
+steps of a fixed length, from 2 to 100 ms: the shortest at which the loop loses less than 5 %; and how many samples come
+with no step at all. Pictures come from a store of JPEG, and from one that was decoded beforehand. Every 100th batch is
+compared with a slow path.
 """
 
 import argparse
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +24,13 @@ import numpy as np
 
 import robocache as rc
 
-from . import _results, training_data, training_models, training_torch
+from . import _results, training_data, training_models, training_sweep, training_torch
 from .training_meter import Meter, cached_share, forget, spread
 
 CHECKED = 100  # every how many batches the slow path looks
-FIXED = (2, 5, 10, 20, 50, 100)  # ms
-LOST = 0.05
 DEVICE: int | None = 0
 PER_EPISODE = 2 * training_data.STEPS * 30_500  # bytes, nearly all pictures
+DECODED = 2 * training_data.STEPS * 3 * training_data.SIDE**2  # the same as plain pixels
 
 
 class Truth:
@@ -53,7 +56,7 @@ class Truth:
             steps = step + np.arange(self.n_act)
             inside = np.minimum(steps, len(episode["state"]) - 1)
             expected = {"state": episode["state"].read([step]), "action": episode["action"].read(inside)}
-            expected |= {name: episode[name].read([step]) for name in training_data.CAMERAS if name in arrays}
+            expected |= {name: episode[name].read([step]) for name in arrays if name not in expected}
             for name, values in expected.items():
                 if not np.array_equal(arrays[name][row], values):
                     raise _results.WrongResult(f"batch differs from the files: {name} of episode {number}, step {step}")
@@ -62,10 +65,11 @@ class Truth:
 
 
 def loader(store: Any, size: training_models.Size, **more: Any) -> Any:
-    """The loader of a policy."""
-    shown = ["state", *(training_data.CAMERAS if size.pictures else ())]
-    given = {"n_obs": 1, "n_act": size.n_act, "pad_after": size.n_act - 1, "obs": shown, "action": ["action"]}
-    return rc.DataLoader(store, batch_size=size.batch, **({"threads": threads()} | given | more))
+    """The loader of a policy, epoch after epoch."""
+    given = {"n_obs": 1, "n_act": size.n_act, "pad_after": size.n_act - 1, "obs": list(size.seen), "action": ["action"]}
+    return rc.DataLoader(
+        store, batch_size=size.batch, epochs=math.inf, **({"threads": threads(), "device": DEVICE} | given | more)
+    )
 
 
 def threads() -> int:
@@ -95,22 +99,14 @@ def timed(run: Any, batches: Iterator[Any], steps: int, judge: Callable[[Any], N
     }
 
 
-def forever(make: Any) -> Iterator[Any]:
-    """Batches, epoch after epoch."""
-    while True:
-        yield from make
-
-
 def policy(
-    size: training_models.Size, stores: dict[str, Any], truth: Truth, seconds: float, make: Callable[[Any], Any]
-) -> dict[str, Any]:
-    """A row of the result: one policy, in JAX or in PyTorch."""
+    size: training_models.Size, stores: dict[str, Path], truth: Truth, seconds: float, make: Callable[[Any], Any],
+    workers: str = "thread", feed: Callable[[], Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """A row of the result: one policy, in JAX or in PyTorch; ``feed`` is another loader to be seen beside ours."""
     run = make(size)
-    with (
-        loader(stores["train"], size, device=DEVICE) as fed,
-        loader(stores["val"], size, device=DEVICE, shuffle=True) as held,
-    ):
-        ahead = forever(fed)
+    with loader(stores["train"], size, workers=workers) as fed, loader(stores["val"], size) as held:
+        ahead = iter(fed)
         fixed, unseen = run.ready(next(ahead)), [run.ready(batch) for _, batch in zip(range(4), held, strict=False)]
         before = float(np.mean([run.judge(batch) for batch in unseen]))
         for _ in range(2):
@@ -119,91 +115,62 @@ def policy(
         for _ in range(10):
             loss = run.go(fixed)
         float(loss)  # synchronizes
-        steps = int(np.clip(seconds / ((time.perf_counter() - rough) / 10), 100, 2000)) // 10 * 10
+        steps = int(np.clip(seconds / ((time.perf_counter() - rough) / 10), 60, 2000)) // 10 * 10
         rows = {"synthetic": timed(run, iter(lambda: fixed, None), steps)}
         run.begin()  # what was learnt from one batch is forgotten
         rows["warm"] = timed(run, ahead, steps, truth.check)
         rows["warm"]["loader"] = fed.stats()
-    forget(stores["train"].path)
-    cold = cached_share(stores["train"].path)
-    with loader(stores["train"], size, device=DEVICE, seed=1) as fed:
-        ahead = forever(fed)
+    forget(stores["train"])
+    cold = cached_share(stores["train"])
+    with loader(stores["train"], size, seed=1, workers=workers) as fed:
+        ahead = iter(fed)
         for _ in range(2):
             run.go(run.ready(next(ahead)))
         rows["cold"] = timed(run, ahead, steps, truth.check)
         rows["cold"]["loader"] = fed.stats()
     rows["cold"]["cached_before"] = round(cold, 3)
     after = float(np.mean([run.judge(batch) for batch in unseen]))
+    if feed is not None:
+        rows["theirs"] = timed(run, iter(feed()), steps)
     base = rows["synthetic"]["step_ms"]["median"]
-    stall = {kind: round(1 - base / rows[kind]["step_ms"]["median"], 4) for kind in ("warm", "cold")}
+    stall = {kind: round(1 - base / row["step_ms"]["median"], 4) for kind, row in rows.items() if kind != "synthetic"}
+    name = f"{size.name}, {run.framework}" + (", child process" if workers == "process" else "")
     return {
-        "op": "train", "method": f"{size.name}, {run.framework}", "backend": "cuda",
-        "shapes": {"B": size.batch, "A": size.n_act},
+        "op": "train", "method": name, "backend": "cuda", "shapes": {"B": size.batch, "A": size.n_act},
         "dtypes": {"values": "bfloat16"}, "pictures": len(training_data.CAMERAS) if size.pictures else 0,
         "steps": steps, "stall": stall, "held_out_loss": {"before": before, "after": after}, **rows,
     }  # fmt: skip
 
 
-def fixed_work() -> tuple[Callable[[Any, float], Any], float]:
-    """Work of a given length on the GPU, and how many turns of it a millisecond holds."""
-    import jax
-    import jax.numpy as jnp
-
-    side = 64 if DEVICE is None else 2048
-    matrix = jnp.full((side, side), 1e-3, jnp.bfloat16)
-
-    @jax.jit
-    def turn(count: Any, seed: Any) -> Any:
-        return jax.lax.fori_loop(0, count, lambda _, x: x @ matrix, matrix + seed.astype(jnp.bfloat16)).sum()
-
-    turn(10, jnp.float32(0)).block_until_ready()
-    start = time.perf_counter()
-    turn(4000, jnp.float32(0)).block_until_ready()
-    rate = 4000 / ((time.perf_counter() - start) * 1e3)
-    return lambda touched, ms: turn(int(ms * rate), touched), rate
-
-
-def touched(batch: dict[str, Any]) -> Any:
-    """A number that needs every array of a batch."""
-    import jax.numpy as jnp
-
-    return sum(jnp.sum(value[..., :1].astype(jnp.float32)) for value in batch.values()) * 0
-
-
-def sweep(store: Any, size: training_models.Size, seconds: float) -> dict[str, Any]:
-    """Steps of fixed lengths: what share of the time is lost with the loader's batches."""
-    import jax
-
-    work, _ = fixed_work()
-    touch = jax.jit(touched)
-    found = {}
-    with loader(store, size, device=DEVICE) as fed:
-        ahead = forever(fed)
-        ready = training_models.JaxRun.ready
-        still = ready(next(ahead))
-        for ms in FIXED:
-            steps = max(30, int(seconds / ms * 1e3 / 2))
-            took = {}
-            for kind in ("synthetic", "real"):
-                work(touch(still), ms).block_until_ready()
-                start = time.perf_counter()
-                for _ in range(steps):
-                    last = work(touch(still if kind == "synthetic" else ready(next(ahead))), ms)
-                last.block_until_ready()
-                took[kind] = (time.perf_counter() - start) * 1e3 / steps
-            found[str(ms)] = took | {"stall": round(1 - took["synthetic"] / took["real"], 4), "steps": steps}
-    good = [ms for ms in FIXED if all(found[str(m)]["stall"] < LOST for m in FIXED if m >= ms)]
+def kind(size: training_models.Size, decoded: bool) -> dict[str, Any]:
+    """What a row says of the data."""
     return {
-        "op": "sweep", "method": "pictures" if size.pictures else "state", "backend": "cuda",
-        "shapes": {"B": size.batch, "A": size.n_act}, "dtypes": {"values": "uint8" if size.pictures else "float32"},
-        "steps_ms": found, "smallest_ms": min(good, default=None),
+        "method": ("pictures, decoded beforehand" if decoded else "pictures") if size.pictures else "state",
+        "backend": "cuda", "shapes": {"B": size.batch, "A": size.n_act},
+        "dtypes": {"values": "uint8" if size.pictures else "float32"},
     }  # fmt: skip
 
 
-def throughput(stores: dict[str, Any], path: Path, size: training_models.Size, seconds: float) -> dict[str, Any]:
+def sweep(store: Path, size: training_models.Size, seconds: float, decoded: bool = False) -> dict[str, Any]:
+    """Steps of fixed lengths."""
+    with loader(store, size) as fed:
+        return {"op": "sweep", **kind(size, decoded), **training_sweep.sweep(iter(fed), seconds, wait)}
+
+
+def wait() -> None:
+    """For the GPU. # synchronizes"""
+    if DEVICE is not None:
+        import cupy
+
+        cupy.cuda.Device(DEVICE).synchronize()
+
+
+def throughput(
+    store: Path, size: training_models.Size, seconds: float, path: Path, decoded: bool = False
+) -> dict[str, Any]:
     """Samples a second with nothing done to them: our loader, and PyTorch's over single items of the same files."""
-    with loader(stores["train"], size, device=DEVICE) as fed:
-        ahead = forever(fed)
+    with loader(store, size) as fed:
+        ahead = iter(fed)
         for _ in range(5):
             next(ahead)
         start, batches = time.perf_counter(), 0
@@ -213,40 +180,43 @@ def throughput(stores: dict[str, Any], path: Path, size: training_models.Size, s
         last.numpy()  # synchronizes
         ours = batches * size.batch / (time.perf_counter() - start)
     theirs = training_torch.samples_per_second(path, size, seconds)
-    return {
-        "op": "load", "method": "pictures" if size.pictures else "state", "backend": "cuda",
-        "shapes": {"B": size.batch, "A": size.n_act}, "dtypes": {"values": "uint8" if size.pictures else "float32"},
-        "samples_per_second": {"robocache": ours, **theirs},
-    }  # fmt: skip
+    return {"op": "load", **kind(size, decoded), "samples_per_second": {"robocache": ours, **theirs}}
 
 
-def prepare(root: Path, gib: float, workers: int) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def prepare(root: Path, gib: float, decoded_gib: float, workers: int) -> tuple[Path, dict[str, Path], dict[str, Any]]:
     """The dataset, its stores, and what making them took."""
+    from robocache import store
+
     count = max(4, int(gib * 2**30 / PER_EPISODE))
     start = time.perf_counter()
     path = training_data.write(root / "rlds", count, max(2, count // 50), workers)
-    written = time.perf_counter()
-    from robocache import store
-
-    stores = {}
-    for split in ("train", "val"):
-        streams = ["state", "action", *training_data.CAMERAS]
-        store.convert(path, root / f"store-{split}", streams=streams, workers=workers, opening={"split": split})
-        stores[split] = store.open_store(root / f"store-{split}")
-    size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    took, stores = {"write_s": time.perf_counter() - start}, {}
+    plain = range(min(count, max(4, int(decoded_gib * 2**30 / DECODED))))
+    streams = ["state", "action", "goal", *training_data.CAMERAS]
+    for name, split, more in (("train", "train", {}), ("val", "val", {}),
+                              ("decoded", "train", {"images": "raw", "episodes": plain})):  # fmt: skip
+        start, stores[name] = time.perf_counter(), root / f"store-{name}"
+        store.convert(path, stores[name], streams=streams, workers=workers, opening={"split": split}, **more)
+        took[f"{name}_s"] = time.perf_counter() - start
     told = {
-        "episodes": count, "steps": count * training_data.STEPS, "bytes": size,
-        "write_s": round(written - start, 1), "convert_s": round(time.perf_counter() - written, 1), "workers": workers,
-        "threads": threads(),
+        "episodes": count, "steps": count * training_data.STEPS, "bytes": _bytes(path), "workers": workers,
+        "threads": threads(), "decoded_episodes": len(plain), "decoded_bytes": _bytes(stores["decoded"]),
+        "convert_s": round(took["train_s"] + took["val_s"], 1), **{name: round(s, 1) for name, s in took.items()},
     }  # fmt: skip
     return path, stores, told
+
+
+def _bytes(folder: Path) -> int:
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="a folder on a local disk with room for twice --gib")
+    room = "a folder on a local disk with room for twice --gib and for --decoded-gib"
+    parser.add_argument("--root", type=Path, required=True, help=room)
     parser.add_argument("--gib", type=float, default=5.0)
+    parser.add_argument("--decoded-gib", type=float, default=12.0, help="of pictures that are decoded beforehand")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each timed part")
     parser.add_argument("--only", nargs="*", default=[size.name for size in training_models.SIZES])
     parser.add_argument("--out", required=True)
@@ -255,7 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     global DEVICE
     DEVICE = None if given.cpu else 0
     _results.require_commit()
-    path, stores, told = prepare(given.root, given.gib, len(os.sched_getaffinity(0)))
+    path, stores, told = prepare(given.root, given.gib, given.decoded_gib, len(os.sched_getaffinity(0)))
     _results.say(str(told))
     truth = Truth(path, training_models.SIZES[0].n_act)
     small, medium = training_models.SIZES[:2]
@@ -263,10 +233,19 @@ def main(argv: list[str] | None = None) -> None:
         lambda size=size: policy(size, stores, truth, given.seconds, training_models.JaxRun)
         for size in training_models.SIZES if size.name in given.only
     ]  # fmt: skip
-    todo += [lambda size=size: sweep(stores["train"], size, given.seconds / 4) for size in (small, medium)]
+    cases = [(small, "train", False), (medium, "train", False), (medium, "decoded", True)]
+    todo += [
+        lambda size=size, name=name, plain=plain: sweep(stores[name], size, given.seconds / 4, plain)
+        for size, name, plain in cases
+    ]
     if training_torch.there():
-        todo.append(lambda: policy(medium, stores, truth, given.seconds, training_torch.TorchRun))
-    todo += [lambda size=size: throughput(stores, path, size, given.seconds / 2) for size in (small, medium)]
+        feed = partial(training_torch.Feed, path, medium)
+        for workers, beside in (("thread", feed), ("process", None)):
+            todo.append(partial(policy, medium, stores, truth, given.seconds, training_torch.TorchRun, workers, beside))
+    todo += [
+        lambda size=size, name=name, plain=plain: throughput(stores[name], size, given.seconds / 4, path, plain)
+        for size, name, plain in cases
+    ]
     _results.finish(given.out, "training", todo, data=told)
 
 

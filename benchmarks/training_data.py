@@ -1,7 +1,7 @@
-"""Demonstrations to train on: an arm goes to a marker that only the pictures show, written as RLDS.
+"""Demonstrations to train on: an arm goes to a marker and holds its joints near zero, written as RLDS.
 
-Two cameras of 256 x 256 pixels see the plane, its texture, the marker and the hand. The state holds the hand, not the
-marker, so an action cannot be told without the pictures.
+Two cameras of 256 x 256 pixels see the plane, its texture, the marker and the hand. The state holds the hand and the
+joints, not the marker: where to go is told by the pictures, or by the stream ``goal``.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,7 @@ class Recorded(NamedTuple):
 
     state: np.ndarray
     action: np.ndarray
+    goal: np.ndarray
     pictures: dict[str, list[bytes]]
 
 
@@ -59,13 +60,14 @@ def motion(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """State, action and the marker of an episode."""
     rng = np.random.default_rng(seed)
     marker, hand = rng.uniform(0.1, 0.9, 2), rng.uniform(0.1, 0.9, 2)
-    rest, states, actions = rng.uniform(-1, 1, JOINTS - 2), [], []
+    rest, states, actions = rng.standard_normal(JOINTS - 2), [], []
     for _ in range(STEPS):
         step = np.clip(marker - hand, -0.012, 0.012)
-        action = np.concatenate([step / 0.012, -0.2 * rest])
+        action = np.concatenate([step / 0.012, -rest])
         states.append(np.concatenate([hand, rest]))
         actions.append(action)
-        hand, rest = hand + step + 0.004 * rng.standard_normal(2), 0.95 * rest + 0.02 * rng.standard_normal(JOINTS - 2)
+        hand = hand + step + 0.004 * rng.standard_normal(2)
+        rest = 0.995 * rest + 0.1 * rng.standard_normal(JOINTS - 2)  # of unit variance, and slow
     return np.float32(states), np.float32(actions), marker
 
 
@@ -97,7 +99,7 @@ def record(seed: int) -> Recorded:
         found[camera] = [
             simplejpeg.encode_jpeg(picture(base, marker, one[:2], bool(number)), QUALITY, "RGB", "420") for one in state
         ]
-    return Recorded(state, action, found)
+    return Recorded(state, action, np.tile(np.float32(marker), (len(state), 1)), found)
 
 
 _TEXTURE: np.ndarray | None = None
@@ -105,7 +107,9 @@ _TEXTURE: np.ndarray | None = None
 
 def as_episode(number: int, recorded: Recorded) -> Episode:
     """An episode of the dataset's model."""
-    base = Episode.from_arrays(number, {"state": recorded.state, "action": recorded.action}, rate=RATE)
+    base = Episode.from_arrays(
+        number, {"state": recorded.state, "action": recorded.action, "goal": recorded.goal}, rate=RATE
+    )
     streams: dict[str, Stream] = dict(base.streams)
     for camera, frames in recorded.pictures.items():
         spec = StreamSpec(camera, "image", (SIDE, SIDE, 3), np.dtype(np.uint8), codec="jpeg")

@@ -1,7 +1,7 @@
-"""Policies that are trained by imitation, in JAX: state or two pictures and the state, to a chunk of actions.
+"""Policies that are trained by imitation, in JAX: the state, and the goal or two pictures, to a chunk of actions.
 
-``small`` is an MLP over states; ``medium`` and ``large`` are transformers over patches of the pictures, the state and
-one query for each action. Adam, bfloat16 in the layers, float32 in the parameters and the loss.
+``small`` is an MLP over state and goal; ``medium`` and ``large`` are transformers over patches of the pictures, the
+state and one query for each action. Adam, bfloat16 in the layers, float32 in the parameters and the loss.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,11 @@ class Size:
     pictures: bool
     n_act: int = 16
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Streams it is shown."""
+        return ("state", *(CAMERAS if self.pictures else ("goal",)))
+
 
 SIZES = (
     Size("small", 512, 3, 0, 256, False),
@@ -46,6 +51,7 @@ def parameters(size: Size, joints: int, seed: int = 0) -> Any:
     common = {"state": dense(joints, width), "head": np.zeros((width, joints), np.float32)}
     if not size.pictures:
         return common | {
+            "goal": dense(2, width),
             "layers": dense(depth, width, width),
             "head": np.zeros((width, size.n_act * joints), np.float32),
         }
@@ -107,6 +113,7 @@ def predict(size: Size, params: Any, batch: dict[str, Any], cameras: tuple[str, 
 
     state = batch["state"][:, -1].astype(jnp.bfloat16) @ params["state"].astype(jnp.bfloat16)
     if not size.pictures:
+        state = state + batch["goal"][:, -1].astype(jnp.bfloat16) @ params["goal"].astype(jnp.bfloat16)
         x, _ = jax.lax.scan(
             lambda x, w: (x + jax.nn.gelu(normed(x) @ w.astype(x.dtype)), None), state, params["layers"]
         )

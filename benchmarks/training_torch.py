@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class Items:
             "action": torch.from_numpy(np.array(episode["action"].read(np.minimum(wanted, last)))),
             "action_valid": torch.from_numpy(wanted <= last),
         }
-        if self.size.pictures:
+        if not self.size.pictures:
+            item["goal"] = torch.from_numpy(np.array(episode["goal"].read(slice(step, step + 1))))
+        else:
             import io
 
             for camera in training_data.CAMERAS:
@@ -50,31 +53,44 @@ class Items:
         return item
 
 
+class Feed:
+    """Batches on the GPU from PyTorch's loader: a process for each core, up to 16, pinned memory, warmed up."""
+
+    def __init__(self, path: Path, size: training_models.Size) -> None:
+        import torch
+
+        self.workers = min(16, len(os.sched_getaffinity(0)))
+        there = torch.cuda.is_available()
+        self._where = "cuda" if there else "cpu"
+        loader = torch.utils.data.DataLoader(
+            Items(path, size), batch_size=size.batch, shuffle=True, num_workers=self.workers, pin_memory=there,
+            drop_last=True, persistent_workers=True, prefetch_factor=4, multiprocessing_context="spawn",
+        )  # fmt: skip
+        self._ahead = chain.from_iterable(repeat(loader))
+        for _ in range(2 * self.workers):
+            next(self._ahead)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._ahead:
+            yield {name: value.to(self._where, non_blocking=True) for name, value in batch.items()}
+
+
 def samples_per_second(path: Path, size: training_models.Size, seconds: float) -> dict[str, Any]:
-    """With as many worker processes as cores, up to 16, pinned memory, and a copy to the GPU; warmed up."""
+    """What PyTorch's loader brings to the GPU."""
     try:
         import torch
     except ImportError:
         return {"absent": "torch is not installed"}
-    workers = min(16, len(os.sched_getaffinity(0)))
-    there = torch.cuda.is_available()
-    feed = torch.utils.data.DataLoader(
-        Items(path, size), batch_size=size.batch, shuffle=True, num_workers=workers, pin_memory=there, drop_last=True,
-        persistent_workers=True, prefetch_factor=4, multiprocessing_context="spawn",
-    )  # fmt: skip
-    ahead, where = chain.from_iterable(repeat(feed)), "cuda" if there else "cpu"
-    for _ in range(2 * workers):
-        next(ahead)
+    feed = Feed(path, size)
+    ahead = iter(feed)
     start, batches = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        moved = {name: value.to(where, non_blocking=True) for name, value in next(ahead).items()}
+        moved = next(ahead)
         batches += 1
-    if where == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     del moved
-    took = time.perf_counter() - start
-    del ahead, feed
-    return {"torch": batches * size.batch / took, "torch_workers": workers}
+    return {"torch": batches * size.batch / (time.perf_counter() - start), "torch_workers": feed.workers}
 
 
 def there() -> bool:

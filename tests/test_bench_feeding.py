@@ -50,13 +50,15 @@ def test_training_on_the_page(tmp_path: Path) -> None:
     rows = [
         {"op": "train", "method": "medium", "synthetic": run(10.0), "warm": run(10.2, **waits),
          "cold": run(12.5, gpm={"absent": "no"}, **waits) | {"gpm": {"absent": "no"}},
-         "stall": {"warm": 0.0196, "cold": 0.2}, "held_out_loss": {"before": 1.0, "after": 0.25}, **common},
+         "stall": {"warm": 0.0196, "cold": 0.2, "theirs": 0.75}, "theirs": run(40.0),
+         "held_out_loss": {"before": 1.0, "after": 0.25}, **common},
         {"op": "sweep", "method": "pictures", "steps_ms": {"5": {"stall": 0.5}, "20": {"stall": 0.01}},
          "smallest_ms": 20, **common},
         {"op": "load", "method": "pictures", **common,
          "samples_per_second": {"robocache": 9000.0, "torch": 1000.0, "torch_workers": 16}},
     ]  # fmt: skip
-    data = {"episodes": 700, "steps": 84_000, "bytes": 5e9, "convert_s": 9.0, "workers": 16, "threads": 14}
+    data = {"episodes": 700, "steps": 84_000, "bytes": 5e9, "convert_s": 9.0, "workers": 16, "threads": 14,
+            "decoded_episodes": 70, "decoded_bytes": 3e9}  # fmt: skip
     text = report.page(report.load(stored(tmp_path, "training", result("training", rows, CARD, data=data))))
     for line in (
         "| medium | 64 | synthetic | 10.0 | 20.0 | - | 97.0 | 88.0 | 25.0 | - |",
@@ -65,7 +67,9 @@ def test_training_on_the_page(tmp_path: Path) -> None:
         "- medium: loss on held-out episodes 1.000 before, 0.250 after.",
         "| pictures | 64 | 50.0 | 1.0 | 20 ms |",
         "| pictures | 64 | 9,000 | 1,000 (16 processes) | 9.0x |",
-        "5.0 GB; converted in 9.00 s by 16 processes. The loader has 14 threads.",
+        "| - | - | PyTorch's | 40.0 | 80.0 | 75.0 | 97.0 | 88.0 | 25.0 | - |",
+        "5.0 GB; converted in 9.00 s by 16 processes. The loader has 14 threads. Decoded beforehand were 70 of the "
+        "episodes, 3.0 GB.",
     ):
         assert line in text, line
 

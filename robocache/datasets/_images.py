@@ -29,8 +29,8 @@ def decode_image(
 
     ``dct`` is how JPEG is decoded: "fast" as TensorFlow does, to the bit; "accurate" as most others. ``least``
     (height, width) lets a JPEG of twice that or more be decoded to fewer pixels, but no fewer than that. A JPEG of the
-    shape of ``out``, C-contiguous uint8, is written there, and it is returned; anything else is not. PNG of 16 bits gives
-    uint16. Damaged bytes raise DataError with the ``place`` (file, episode, key).
+    shape of ``out``, C-contiguous uint8, is written there, and it is returned; anything else is not. PNG of 16 bits
+    gives uint16. Damaged bytes raise DataError with the ``place`` (file, episode, key).
     """
     if dct not in DCT:
         raise ArgumentError(f"dct: expected one of {sorted(DCT)}, got {dct!r}")
