@@ -45,8 +45,8 @@ def training(result: Row, number: Number, table: Any) -> list[str]:
     lines += [
         f"{data['episodes']} episodes of RLDS, {data['steps']:,} steps with two pictures of 256 x 256, "
         f"{data['bytes'] / 1e9:.1f} GB; converted in {number(data['convert_s'])} s by {data['workers']} processes. "
-        f"The loader has {data['threads']} threads. Decoded beforehand were {data['decoded_episodes']} of the "
-        f"episodes, {data['decoded_bytes'] / 1e9:.1f} GB.", "",
+        f"The loader has {data['threads']} threads for pictures and 2 for numbers alone. Decoded beforehand were "
+        f"{data['decoded_episodes']} of the episodes, {data['decoded_bytes'] / 1e9:.1f} GB.", "",
     ]  # fmt: skip
     head = ["policy", "batch", "data", "ms a step", "slowest twentieth", "stall %", "NVML %", "GPM SM %", "host CPU %",
             "wait p95, ms"]  # fmt: skip

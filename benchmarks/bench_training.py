@@ -68,13 +68,13 @@ def loader(store: Any, size: training_models.Size, **more: Any) -> Any:
     """The loader of a policy, epoch after epoch."""
     given = {"n_obs": 1, "n_act": size.n_act, "pad_after": size.n_act - 1, "obs": list(size.seen), "action": ["action"]}
     return rc.DataLoader(
-        store, batch_size=size.batch, epochs=math.inf, **({"threads": threads(), "device": DEVICE} | given | more)
+        store, batch_size=size.batch, epochs=math.inf, **({"threads": threads(size), "device": DEVICE} | given | more)
     )
 
 
-def threads() -> int:
-    """All processors but two, up to 16: for the loop, and for what JAX itself does."""
-    return max(1, min(16, len(os.sched_getaffinity(0)) - 2))
+def threads(size: training_models.Size) -> int:
+    """For pictures all processors but two, up to 16, for the loop and for what JAX itself does; for numbers two."""
+    return max(1, min(16, len(os.sched_getaffinity(0)) - 2)) if size.pictures else 2
 
 
 def timed(run: Any, batches: Iterator[Any], steps: int, judge: Callable[[Any], None] | None = None) -> dict[str, Any]:
@@ -200,8 +200,8 @@ def prepare(root: Path, gib: float, decoded_gib: float, workers: int) -> tuple[P
         took[f"{name}_s"] = time.perf_counter() - start
     told = {
         "episodes": count, "steps": count * training_data.STEPS, "bytes": _bytes(path), "workers": workers,
-        "threads": threads(), "decoded_episodes": len(plain), "decoded_bytes": _bytes(stores["decoded"]),
-        "convert_s": round(took["train_s"] + took["val_s"], 1), **{name: round(s, 1) for name, s in took.items()},
+        "threads": threads(training_models.SIZES[1]), "decoded_episodes": len(plain),
+        "decoded_bytes": _bytes(stores["decoded"]), "convert_s": round(took["train_s"] + took["val_s"], 1), **{name: round(s, 1) for name, s in took.items()},
     }  # fmt: skip
     return path, stores, told
 

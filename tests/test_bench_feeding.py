@@ -68,8 +68,8 @@ def test_training_on_the_page(tmp_path: Path) -> None:
         "| pictures | 64 | 50.0 | 1.0 | 20 ms |",
         "| pictures | 64 | 9,000 | 1,000 (16 processes) | 9.0x |",
         "| - | - | PyTorch's | 40.0 | 80.0 | 75.0 | 97.0 | 88.0 | 25.0 | - |",
-        "5.0 GB; converted in 9.00 s by 16 processes. The loader has 14 threads. Decoded beforehand were 70 of the "
-        "episodes, 3.0 GB.",
+        "5.0 GB; converted in 9.00 s by 16 processes. The loader has 14 threads for pictures and 2 for numbers alone. "
+        "Decoded beforehand were 70 of the episodes, 3.0 GB.",
     ):
         assert line in text, line
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from .._core.errors import ArgumentError
 from ._faults import faults, missing
 
 COLORS = {1: "GRAY", 3: "RGB", 4: "RGBA"}
-CHANNELS = {color: channels for channels, color in COLORS.items()}
 PIXELS = 1 << 26  # a picture that claims more is refused before it is decoded
 DCT = {"fast": True, "accurate": False}
 
@@ -29,8 +29,8 @@ def decode_image(
 
     ``dct`` is how JPEG is decoded: "fast" as TensorFlow does, to the bit; "accurate" as most others. ``least``
     (height, width) lets a JPEG of twice that or more be decoded to fewer pixels, but no fewer than that. A JPEG of the
-    shape of ``out``, C-contiguous uint8, is written there, and it is returned; anything else is not. PNG of 16 bits
-    gives uint16. Damaged bytes raise DataError with the ``place`` (file, episode, key).
+    shape of ``out``, C-contiguous uint8, is written there, and it is returned; else ``out`` may hold anything. PNG of
+    16 bits gives uint16. Damaged bytes raise DataError with the ``place`` (file, episode, key).
     """
     if dct not in DCT:
         raise ArgumentError(f"dct: expected one of {sorted(DCT)}, got {dct!r}")
@@ -44,23 +44,28 @@ def _jpeg(data: Any, channels: int | None, fast: bool, least: Any, out: Any, pla
         import simplejpeg
     except ImportError as error:
         missing("simplejpeg", "decoding JPEG", error)
+    if least is None and channels in COLORS and _takes(out, channels):
+        with suppress(ValueError):  # damaged, or larger than out: what is wrong is said below
+            # The header is not read apart: each call lets go of Python's lock, which other threads then hold.
+            if simplejpeg.decode_jpeg(data, colorspace=COLORS[channels], fastdct=fast, buffer=out).shape == out.shape:
+                return out
     with faults(ValueError, OSError, MemoryError, **place, doing="is no JPEG that can be decoded"):
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
         if height * width > PIXELS:
             raise ValueError(f"it claims {height} x {width} pixels")
         want = COLORS.get(channels or 0) or ("GRAY" if space == "Gray" else "RGB")
-        if least is None and _fits(out, (height, width, CHANNELS[want])):
-            simplejpeg.decode_jpeg(data, colorspace=want, fastdct=fast, buffer=out)
-            return out
         if least is None:
             return simplejpeg.decode_jpeg(data, colorspace=want, fastdct=fast)
         low = {"min_height": least[0], "min_width": least[1], "min_factor": 2}
         return simplejpeg.decode_jpeg(data, colorspace=want, fastdct=fast, **low)
 
 
-def _fits(out: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a picture can be decoded to where it belongs."""
-    return out is not None and out.shape == shape and out.dtype == np.uint8 and bool(out.flags.c_contiguous)
+def _takes(out: Any, channels: int) -> bool:
+    """Whether a picture of so many channels could be decoded to where it belongs."""
+    return (
+        out is not None and out.ndim == 3 and out.shape[2] == channels and out.dtype == np.uint8
+        and bool(out.flags.c_contiguous)
+    )  # fmt: skip
 
 
 def _png(data: Any, channels: int | None, place: dict[str, Any]) -> Any:

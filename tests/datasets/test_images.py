@@ -194,6 +194,10 @@ def test_a_jpeg_is_written_where_it_belongs_if_it_fits(channels: int) -> None:
     assert (room[[0, 2]] == 7).all()
     misfits = [np.full(want.shape, 7, np.float32), np.full((40, 30, channels), 7, np.uint8),
                np.full((30, 80, channels), 7, np.uint8)[:, ::2], np.full((30, 40, 4), 7, np.uint8)]  # fmt: skip
+    misfits += [np.full((60, 40, channels), 7, np.uint8), np.full((15, 40, channels), 7, np.uint8)]
     for out in misfits:
-        assert np.array_equal(decode_image(data, channels, out=out), want)
-        assert (out == 7).all()
+        found = decode_image(data, channels, out=out)
+        assert found is not out
+        assert np.array_equal(found, want)
+    with pytest.raises(DataError, match="no JPEG"):
+        decode_image(data[:-200], channels, out=middle)
