@@ -201,7 +201,8 @@ def prepare(root: Path, gib: float, decoded_gib: float, workers: int) -> tuple[P
     told = {
         "episodes": count, "steps": count * training_data.STEPS, "bytes": _bytes(path), "workers": workers,
         "threads": threads(training_models.SIZES[1]), "decoded_episodes": len(plain),
-        "decoded_bytes": _bytes(stores["decoded"]), "convert_s": round(took["train_s"] + took["val_s"], 1), **{name: round(s, 1) for name, s in took.items()},
+        "decoded_bytes": _bytes(stores["decoded"]), "convert_s": round(took["train_s"] + took["val_s"], 1),
+        **{name: round(s, 1) for name, s in took.items()},
     }  # fmt: skip
     return path, stores, told
 
