@@ -13,9 +13,10 @@ import numpy as np
 
 import robocache as rc
 
-from . import _results, _timing, baselines, scenes
+from . import _results, _timing, baselines, primitives, scenes
 
 MILLION = 1_000_000
+HALF = 184  # cells a side of which ten million points fill as many as make half of their number
 PILLARS, CUBES = (0.25, 0.25, 16.0), (0.125, 0.125, 0.125)
 
 
@@ -45,7 +46,9 @@ class Case:
 def cases(backend: str, quick: bool) -> list[Case]:
     """Clouds of 10 % and of 50 % voxels, a sweep and a depth camera; pillars and voxels of detectors."""
     cpu = backend == "cpu"
-    mean, hard = ((("over_small_gicp", 2.5),), (("over_spconv", 1.2),)) if cpu else ((), ())
+    mean: Any = (("over_small_gicp", 2.5),) if cpu else (("over_cupy", 5.0),)
+    hard: Any = (("over_spconv", 1.2),) if cpu else (("over_torch", 5.0),)
+    quick_mean, quick_hard, quick_large = ((), (), ()) if cpu else ((("device_us", us),) for us in (60.0, 70.0, 500.0))
     few = [
         Case("voxel_downsample", "lidar", 100_000, 0.25, "mean", goal=mean),
         Case("hard_voxelize", "lidar", 120_000, PILLARS, "first", 32, 40_000, hard),
@@ -57,12 +60,16 @@ def cases(backend: str, quick: bool) -> list[Case]:
         return few
     edges = {"uniform": (1 / 46, 1 / 85), "lidar": (0.25,), "depth": (0.05,)}
     many = [
-        Case("voxel_downsample", cloud, MILLION, edge, "mean", goal=mean)
+        Case("voxel_downsample", cloud, MILLION, edge, "mean", goal=mean + quick_mean)
         for cloud, all_ in edges.items()
         for edge in all_
     ]
     many += [Case("voxel_downsample", "lidar", MILLION, 0.25, how) for how in ("first", "random", "nearest", "center")]
-    many += [Case("hard_voxelize", "lidar", MILLION, CUBES, "first", 5, 150_000, hard)]
+    many += [
+        Case("hard_voxelize", "lidar", 250_000, CUBES, "first", 5, 120_000, hard + quick_hard),
+        Case("hard_voxelize", "lidar", MILLION, CUBES, "first", 5, 150_000, hard),
+        Case("voxel_downsample", "uniform", 10 * MILLION, 1 / HALF, "mean", goal=mean + quick_large),
+    ]
     return few + many
 
 
@@ -80,7 +87,7 @@ class Problem:
         if case.op == "point_to_voxel":
             return rc.point_to_voxel(points, case.size, self.bounds)
         if case.op == "voxel_downsample":
-            limit = case.count // 2 + 16 if static else None
+            limit = case.count * 3 // 5 if static else None
             return rc.voxel_downsample(points, case.size, reduce=case.method, max_voxels=limit)
         return rc.hard_voxelize(
             points, case.size, self.bounds, case.places, case.rows, select=case.method, static=static
@@ -149,7 +156,25 @@ def run_cuda(case: Case, seed: int) -> dict[str, Any]:
         step = cupy.float32(case.size)
         by_cupy = [lambda p=p: baselines.cupy_sparse(p, step, low, side) for p in problem.sets]
         row["peers"]["cupy"] = {"device_us": _timing.event_time(by_cupy, runs=5), "by": "events"}
+    if case.op == "hard_voxelize" and case.method == "first":
+        row["peers"]["torch"] = by_torch(problem)
     return row
+
+
+def by_torch(problem: Problem) -> dict[str, Any]:
+    """Voxels of detectors from torch's primitives."""
+    case, bounds = problem.case, np.float32(problem.bounds)
+    size = np.float32(case.size)
+    given = primitives.tensors(problem.sets[0], size, bounds[:3], np.rint((bounds[3:] - bounds[:3]) / size).astype(int))
+    want = problem.call(problem.sets[0], True)
+
+    def judge(found: Any) -> bool:
+        voxels, coords, counts = (a.cpu().numpy() for a in found)
+        kept = len(counts)
+        same = np.array_equal(voxels, want.voxels.get()) and np.array_equal(counts, want.num_points.get()[:kept])
+        return bool(same and np.array_equal(coords[:kept], want.coords.get()[:kept]))
+
+    return primitives.beside(lambda: primitives.torch_hard(*given, case.places, case.rows), judge)
 
 
 def run_cpu(case: Case, seed: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 import robocache as rc
 
-from . import _results, _timing, baselines, scenes
+from . import _results, _timing, baselines, primitives, scenes
 
 LAYERS = ("xyz", "index", "occupancy")
 SIDE, CHANNELS = 100, 10
@@ -98,13 +98,19 @@ def picks(backend: str, distribution: str, batch: int, count: int, k: int, seed:
     row = about(
         "farthest_point_sample", backend, distribution, seed, points.nbytes + 8 * batch * k, B=batch, N=count, K=k
     )
-    if backend == "cuda" and (batch, count, k) in GOALS:
-        row["goal"] = {"device_us": GOALS[batch, count, k]}
+    if backend == "cuda":
+        row["goal"] = {"over_torch": 5.0}
+        if (batch, count, k) in GOALS:
+            row["goal"]["device_us"] = GOALS[batch, count, k]
     out = xp.empty((batch, k), np.int64)
     got = measure(row, [lambda: rc.farthest_point_sample(points, k, out=out)])
     host = points if backend == "cpu" else points.get()
     for b in {0, batch - 1}:
         row["judge"] = judge_picks(host[b], got[b])
+    if backend == "cuda":
+        (given,) = primitives.tensors(points)
+        work = partial(primitives.torch_farthest, given, k)
+        row["peers"] = {"torch": primitives.beside(work, lambda found: np.array_equal(found.cpu().numpy(), got), 3)}
     if backend == "cpu":
         row["goal"], row["peers"] = {"over_fpsample": 1 / 1.2}, pick_peers(host[0], k) if batch == 1 else {}
     return row
@@ -144,13 +150,27 @@ def peract(backend: str, distribution: str, batch: int, seed: int) -> dict[str, 
     if backend == "cuda":
         row["copy_us"] = _timing.copy_time(row["bytes"])
         row["share"] = _timing.ratio(row["copy_us"], row["device_us"])
-        row["goal"] = {"share": 0.5}
+        row["goal"] = {"over_torch": 5.0} | ({"device_us": 270.0} if batch == 16 else {})
+        row["peers"] = {"torch": peract_torch(points, rgb, bounds, got)}
     elif batch == 1:
         index, memory = ticks(), np.empty_like(got[0])
         peer = partial(peract_numpy, host[0], colours[0], bounds, index, memory)
         row["peers"] = {"numpy": {"wall_us": _timing.wall_time(peer, runs=5)}}
         row["goal"] = {"over_numpy": 4.0}
     return row
+
+
+def peract_torch(points: Any, rgb: Any, bounds: Any, want: np.ndarray) -> dict[str, Any]:
+    """The same from torch's primitives, whose sums are in no order."""
+    import cupy
+
+    size, out = np.float32((bounds[3] - bounds[0]) / SIDE), cupy.empty(want.shape, np.float32)
+    given = primitives.tensors(points, rgb, np.float32(bounds[:3]), size, ticks(), out)
+
+    def judge(found: Any) -> bool:
+        return all(np.allclose(one.cpu().numpy(), ours, 1e-5, 1e-5) for one, ours in zip(found, want, strict=True))
+
+    return primitives.beside(lambda: primitives.torch_peract(*given), judge)
 
 
 def drawn(backend: str, what: str, count: int, side: int, seed: int) -> dict[str, Any]:
