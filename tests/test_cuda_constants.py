@@ -35,7 +35,7 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("CAMERA", "_affine.py", "affine.cuh", "CAMERA"),
         ("ALONE_THREADS", "sampling.py", "sampling.cu", "ALONE_THREADS"),
         ("TOGETHER_THREADS", "sampling.py", "sampling.cu", "TOGETHER_THREADS"),
-        ("TILE", "canvas.py", "canvas.cu", "TILE"),
+        ("TILE_BYTES", "canvas.py", "canvas.cu", "TILE_BYTES"),
         ("BLOCK", "canvas.py", "canvas.cu", "BLOCK"),
     ],
 )

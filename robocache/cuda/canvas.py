@@ -1,5 +1,6 @@
-"""Dense grids written once on the GPU, from rows of the few voxels that hold something."""
+"""Dense grids written in one go on the GPU, from rows of the few voxels that hold something."""
 
+import math
 from collections.abc import Iterator
 from struct import Struct
 from typing import Any
@@ -13,8 +14,10 @@ from ._module import Macros, function
 from ._points import BLOCKS, MACROS, THREADS, Source, clear, flat
 from ._work import KINDS, address
 
-TILE, BLOCK = 1024, 256  # of canvas.cu
-_PAINT = Struct("3Q9qd" + 2 * "Q5q")
+TILE_BYTES, BLOCK = 8192, 128  # of canvas.cu
+LINE = 128 // 16  # accesses to what the cache keeps together
+JOINED = 8  # most channels of features that are copied to be reduced together
+_PAINT = Struct("3Q11qd" + 2 * "Q5q")
 _SPLAT = Struct("6Q5q")  # struct Splat up to the cloud
 _NO_ROWS = (0, 0, 0, 0, 0, -1)
 
@@ -29,6 +32,15 @@ def variants() -> Iterator[tuple[str, Macros]]:
     for dtype, macros in MACROS.items():
         yield "splat", macros
         yield "canvas", _paint_macros(dtype)
+
+
+def _painters(channels: int, itemsize: int) -> tuple[int, int]:
+    """Threads that meet the same channels again after each wrote 16 bytes, and the cells they then have got ahead."""
+    part = 16 // itemsize
+    period = channels // math.gcd(channels, part)
+    together = math.lcm(period, LINE)
+    painters = BLOCK - BLOCK % (together if together <= BLOCK else period) if period <= BLOCK else 0
+    return painters, painters * part // channels
 
 
 def _real(dtype: np.dtype) -> np.dtype:
@@ -79,12 +91,32 @@ class _Found:
         return made.data.ptr, KINDS[made.dtype], made.shape[1], first, count, divisor
 
 
+def _joined(features: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Features of one type side by side in scratch memory, so that the points of a voxel are gone through once.
+
+    Many channels stay where they are: to copy them would cost more than that.
+    """
+    channels = sum(array.shape[2] for array in features)
+    same = len({(array.dtype, *array.shape[:2]) for array in features}) == 1
+    if len(features) == 1 or not same or channels > JOINED:
+        return features
+    bits = np.dtype(f"u{features[0].itemsize}")  # only these move
+    together = cupy.ndarray((*features[0].shape[:2], channels), bits)
+    _launch.hold(together)
+    start = 0
+    for array in features:
+        together[..., start : start + array.shape[2]] = array.view(bits)
+        start += array.shape[2]
+    return (together.view(features[0].dtype),)
+
+
 def _scattered(
     points: Any, features: Any, rows: Any, grid: Any, long: Any, width: int, dropped: Any, status: int
 ) -> _Found:
     """Sums of features times weights, with those of the weights behind them, in a grid of all clouds along x."""
-    cells = cupy.ndarray((1, 8 * rows.total, 3), np.float32)
-    values = cupy.ndarray((1, 8 * rows.total, width + 1), np.float64)
+    every = rows._replace(mode=0, clouds=1, total=8 * rows.total, extent=None)
+    cells = cupy.ndarray((1, every.total, 3), np.float32)
+    values = cupy.ndarray((1, every.total, width + 1), np.float64)
     if rows.total:
         source = Source(points, rows, grid)
         array, *layout = (None, 1, 0, 0) if features is None else flat(features)
@@ -92,10 +124,9 @@ def _scattered(
         addresses = (address(array), cells.data.ptr, values.data.ptr, address(dropped), status)
         packed = _SPLAT.pack(source.points.data.ptr, *addresses, *layout, width, kind) + source.packed
         kernel = function(source.device, "splat", "splat_scatter", source.macros)
-        blocks = min(_launch.blocks(rows.total, THREADS), BLOCKS)
+        blocks = min(_launch.blocks(every.total, THREADS), BLOCKS)
         kernel((blocks,), (THREADS,), (_launch.argument(packed),))
         _launch.hold(source.points, source.extent, cells, values, array)
-    every = rows._replace(mode=0, clouds=1, total=8 * rows.total, extent=None)
     return _Found(cells, (values,), every, long, "sum", None, status)
 
 
@@ -106,10 +137,10 @@ def _paint(
     """Write a grid; ``grid`` and the clouds of ``found`` are those of the rows, ``cells`` those of a caller's cloud."""
     channels = sum(source[4] for source in sources) + 3 * layers[0] + layers[1]
     clouds = found.offsets.shape[0] - 1
-    tiles = clouds * -(-(grid.shape[0] * grid.shape[1] * grid.shape[2]) // TILE)
+    tiles = clouds * -(-(grid.shape[0] * grid.shape[1] * grid.shape[2]) * out.itemsize // TILE_BYTES)
     packed = _PAINT.pack(
         found.coords.data.ptr, found.offsets.data.ptr, out.data.ptr, clouds, *grid.shape, cells, channels, first,
-        *layers, fill, *sources[0], *(sources[1] if len(sources) > 1 else _NO_ROWS),
+        *layers, *_painters(channels, out.itemsize), fill, *sources[0], *(sources[1] if len(sources) > 1 else _NO_ROWS),
     )  # fmt: skip
     kernel = function(_launch.device_id(out), "canvas", "canvas_paint", _paint_macros(out.dtype))
     kernel((tiles,), (BLOCK,), (_launch.argument(packed),))
@@ -133,6 +164,7 @@ def append(
     if dropped is not None:
         clear(dropped)
     if out.size:
+        features = _joined(features)
         found = _Found(points, features, rows, grid, "mean", dropped, status)
         sources = [found.columns(i, array.shape[2]) for i, array in enumerate(features)]
         _paint(found, sources, fill[0], grid, cells, layers, channels_first, out)

@@ -126,6 +126,24 @@ template <> struct Narrow<bf16> {  // every NaN becomes 0x7fff, as where the pro
     static __device__ __forceinline__ bf16 from(double a) { return from(to_float(a)); }
 };
 
+// ---- rounded<T>(x): narrow, and every NaN becomes the one that NumPy writes ----
+template <class T> __device__ __forceinline__ T quiet_nan();
+template <> __device__ __forceinline__ float quiet_nan<float>() { return __uint_as_float(0x7fc00000u); }
+template <> __device__ __forceinline__ double quiet_nan<double>() { return __longlong_as_double(0x7ff8000000000000ll); }
+template <> __device__ __forceinline__ f16 quiet_nan<f16>() {
+    f16 r;
+    r.bits = 0x7e00;
+    return r;
+}
+template <> __device__ __forceinline__ bf16 quiet_nan<bf16>() {
+    bf16 r;
+    r.bits = 0x7fc0;
+    return r;
+}
+template <class T> __device__ __forceinline__ T rounded(double x) {
+    return x != x ? quiet_nan<T>() : Narrow<T>::from(x);
+}
+
 #define FULL 0xffffffffu
 
 __device__ __forceinline__ i64 divide(i64 a, i64 b) {  // a 64-bit division costs several times a 32-bit one

@@ -6,23 +6,6 @@
 __device__ __forceinline__ double power_of_two(i64 k) { return __longlong_as_double((k + 1023) << 52); }
 __device__ __forceinline__ i64 fraction_bits(u32 count) { return 61 - (32 - __clz((i32)count)); }
 
-template <class T> __device__ __forceinline__ T quiet_nan();
-template <> __device__ __forceinline__ float quiet_nan<float>() { return __uint_as_float(0x7fc00000u); }
-template <> __device__ __forceinline__ double quiet_nan<double>() { return __longlong_as_double(0x7ff8000000000000ll); }
-template <> __device__ __forceinline__ f16 quiet_nan<f16>() {
-    f16 r;
-    r.bits = 0x7e00;
-    return r;
-}
-template <> __device__ __forceinline__ bf16 quiet_nan<bf16>() {
-    bf16 r;
-    r.bits = 0x7fc0;
-    return r;
-}
-template <class T> __device__ __forceinline__ T rounded(double x) {
-    return x != x ? quiet_nan<T>() : Narrow<T>::from(x);
-}
-
 // A value's bits as CODE_T: floats of 16 and 32 bits as float, those of 64 as double.
 #if FLOATING
 #define TOP ((CODE_T)1 << (8 * sizeof(CODE_T) - 1))

@@ -34,35 +34,36 @@ extern "C" __global__ void __launch_bounds__(256, 1) splat_scatter(const Splat w
     check_extent(rows, w.status);
     const i64 step = (i64)gridDim.x * blockDim.x;
     Lost lost = {0, 0};
-    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < rows.total; i += step) {
-        const i64 cloud = cloud_of(rows, i);
+    // A thread for each of a point's cells: neighbours write side by side.
+    for (i64 item = (i64)blockIdx.x * blockDim.x + threadIdx.x; item < 8 * rows.total; item += step) {
+        const i64 i = item >> 3, cloud = cloud_of(rows, i);
+        const u32 corner = (u32)item & 7;
         ACC_T p[3];
-        i32 low[3];
-        i64 part[3];
         bool inside = cloud >= 0;
         load_point(w.points, rows, (u32)i, p);
+        i64 weight = 1;
+        float cell[3];
 #pragma unroll
-        for (int axis = 0; axis < 3; ++axis)
-            inside &= around(p[axis], grid.origin[axis], grid.size[axis], grid.shape[axis], low + axis, part + axis);
-        if (!inside && cloud >= 0 && w.dropped) lost.add(w.dropped, cloud);
+        for (int axis = 0; axis < 3; ++axis) {
+            i32 number;
+            i64 part;
+            inside &= around(p[axis], grid.origin[axis], grid.size[axis], grid.shape[axis], &number, &part);
+            const u32 up = corner >> (2 - axis) & 1;
+            number += up;
+            weight = number >= 0 && number < grid.shape[axis] ? weight * (up ? part : STEPS - part) : 0;
+            cell[axis] = (float)(axis ? (i64)number : number + cloud * grid.shape[0]);
+        }
+        if (!inside && corner == 0 && cloud >= 0 && w.dropped) lost.add(w.dropped, cloud);
+        weight = inside ? (weight + (1 << 29)) >> 30 : 0;
+        if (weight == 0) cell[0] = __uint_as_float(0x7fc00000u);
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) w.cells[3 * item + axis] = cell[axis];
+        const double share = __dmul_rn((double)weight, 1.0 / (1 << 30));
         const u32 outer = (u32)i / (u32)w.inner;
         const i64 at = outer * w.stride_outer + ((u32)i - outer * (u32)w.inner) * w.stride_inner;
-        for (int corner = 0; corner < 8; ++corner) {
-            i64 weight = inside;
-            float* cell = w.cells + 3 * (8 * i + corner);
-#pragma unroll
-            for (int axis = 0; axis < 3; ++axis) {
-                const i32 up = corner >> (2 - axis) & 1, number = low[axis] + up;
-                weight = number >= 0 && number < grid.shape[axis] ? weight * (up ? part[axis] : STEPS - part[axis]) : 0;
-                cell[axis] = (float)(axis ? (i64)number : number + cloud * grid.shape[0]);
-            }
-            weight = (weight + (1 << 29)) >> 30;
-            if (weight == 0) cell[0] = __uint_as_float(0x7fc00000u);
-            const double share = __dmul_rn((double)weight, 1.0 / (1 << 30));
-            double* to = w.values + (8 * i + corner) * (w.channels + 1);
-            for (i64 c = 0; c < w.channels; ++c) to[c] = __dmul_rn(share, read(w.features, at + c, w.kind));
-            to[w.channels] = share;
-        }
+        double* to = w.values + item * (w.channels + 1);
+        for (i64 c = 0; c < w.channels; ++c) to[c] = __dmul_rn(share, read(w.features, at + c, w.kind));
+        to[w.channels] = share;
     }
     if (w.dropped) lost.flush(w.dropped);
 }

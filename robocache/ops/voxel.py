@@ -250,7 +250,7 @@ def voxel_grid(
     With ``append`` the grid is float32, or float64 if points or features are; its means are those of ``reduce="mean"``
     and only ``fill`` applies to empty cells. PerAct's voxels (Shridhar et al., 2022) are ``voxel_grid(points, rgb,
     bounds=..., shape=100, reduce="mean", append=("xyz", "index", "occupancy"))``: channels x, y, z, r, g, b, three of
-    index / 100, occupancy. Each cell of the grid is written once; all clouds share the launches.
+    index / 100, occupancy. One pass writes the grid; all clouds share the launches.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from oracles import layers as oracle
 from oracles import voxel as plain
 
 import robocache as rc
-from robocache._core import errors
+from robocache._core import dtypes, errors
 
 LAYERS = ("xyz", "index", "occupancy")
 PERACT = (-0.3, -0.5, 0.6, 0.7, 0.5, 1.6)
@@ -103,6 +103,29 @@ def test_peract(backend):
     assert bits(np.moveaxis(first, 1, -1)) == bits(got)
 
 
+@pytest.mark.parametrize("channels", ["first", "last"])
+@pytest.mark.parametrize("shape, width, dtype", [
+    ((13, 17, 29), 1, np.float32),  # several tiles of a block in a cloud, the second cloud at an odd address
+    ((7, 300, 6), 2, np.float32),
+    ((1, 1, 9000), 4, np.float64),
+    ((5000, 1, 2), 5, np.float64),
+    ((3, 2, 3), 600, np.float32),  # more channels than threads write side by side
+])  # fmt: skip
+def test_layers_of_many_cells_or_channels(backend, shape, width, dtype, channels):
+    points = cloud(2, 2, 2500, dtype=dtype)
+    points[0] = points[0] ** 3  # some cells close together, many rows of them
+    features = np.random.default_rng(0).normal(size=(2, 2500, width)).astype(dtype)
+    how = {"bounds": UNIT, "shape": shape, "fill": -7.5}
+    got = run(backend, points, features, reduce="mean", append=LAYERS, channels=channels, **how)
+    got = got if channels == "last" else np.moveaxis(got, 1, -1)
+    assert bits(got[..., :3]) == bits(run(backend, points, reduce="mean", **how))
+    assert bits(got[..., 3:-4]) == bits(run(backend, points, features, reduce="mean", **how))
+    axes = (np.arange(n, dtype=dtype) / dtype(n) for n in shape)
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    assert bits(got[..., -4:-1]) == bits(np.broadcast_to(index, (2, *shape, 3)))
+    assert bits(got[..., -1]) == bits(run(backend, points, bounds=UNIT, shape=shape).astype(dtype))
+
+
 def test_layers_into_out(backend):
     points, colours = cloud(0, 50), np.random.default_rng(0).integers(0, 255, (50, 3)).astype(np.uint8)
     want = run(backend, points, colours, bounds=UNIT, shape=(3, 5, 7), reduce="mean", append=LAYERS)
@@ -131,6 +154,18 @@ def test_splat(backend, batch, kinds, first, fill):
         want = np.moveaxis(want, -1, 1) if first and kind != "count" else want
         assert bits(result.reshape(want.shape)) == bits(want), kind
         assert bits(lost.reshape(dropped.shape)) == bits(dropped)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, dtypes.bfloat16])
+def test_splat_of_16_bits_has_the_nan_of_numpy(backend, dtype):
+    points, features = cloud(0, 5), np.array([[1, np.nan]] * 5).astype(dtype)
+    how = {"splat": "trilinear", "fill": np.nan, "bounds": UNIT, "shape": 4}
+    for kind in ("sum", "mean"):
+        want, _ = oracle.splat(
+            points, features, kind=kind, shape=(4,) * 3, fill=np.nan, origin=(0, 0, 0), size=(0.25,) * 3
+        )
+        assert np.isnan(want[..., 0].astype(np.float32)).any()
+        assert bits(run(backend, points, features, reduce=kind, **how)) == bits(want[0])
 
 
 @given(cloud=make.clouds())
