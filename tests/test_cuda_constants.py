@@ -37,6 +37,7 @@ CUDA = Path(__file__).resolve().parents[1] / "robocache" / "cuda"
         ("TOGETHER_THREADS", "sampling.py", "sampling.cu", "TOGETHER_THREADS"),
         ("TILE_BYTES", "canvas.py", "canvas.cu", "TILE_BYTES"),
         ("BLOCK", "canvas.py", "canvas.cu", "BLOCK"),
+        ("CROWD", "hard.py", "hard.cuh", "CROWD"),
     ],
 )
 def test_python_and_cuda_agree(name, python, header, macro):

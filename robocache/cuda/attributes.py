@@ -53,7 +53,7 @@ def attributes(
     call.group.fill(call.memory, call.addresses, fixed, rest, count, limit is None, status, 0, ())
     chosen = None
     if select is not None:
-        chosen = pick.places(call.source, grid, rows.total, found["inverse"], count, 1, select, seed)
+        chosen = pick.best(call.source, grid, rows.total, found["inverse"], count, select, seed)
         pick.index(chosen, found["picks"])
     for (features, kinds, _), outs in zip(jobs, found["features"], strict=True):
         call.reduce(features, dict(zip(kinds, outs, strict=True)), chosen, found, count)

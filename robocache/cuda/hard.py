@@ -1,16 +1,26 @@
 """Voxels of a fixed number of points on the GPU."""
 
+import math
 from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any
 
 import numpy as np
 
-from . import _launch, group, pick, reduce
+from .._core import dtypes
+from . import _launch, pick
+from ._compact import ITEMS, KEEPERS
 from ._module import Macros, function
-from ._points import GRID_THREADS, MACROS, THREADS, Source, clear
+from ._points import BLOCKS, MACROS, Source, clear, flat
+from ._scratch import Scratch, scratch
 
-_HARD = Struct("11Q5q")  # struct Hard of hard.cu, less its cloud
+CROWD = 64  # of hard.cuh
+SLOT, STATE = 16, 16  # bytes of struct Slot and struct State there
+EXACT = 1 << 32  # cells that half a slot tells apart
+FILLED = 16 * 8 * KEEPERS  # bytes of voxels for a block to clear
+WIDEST = 16  # bytes that features are copied by
+
+_HARD = Struct("19Q5qQ9q")  # struct Hard of hard.cuh, up to its choice
 
 
 def variants() -> Iterator[tuple[str, Macros]]:
@@ -39,8 +49,7 @@ def hard_voxelize(
     status, clouds = _launch.begin(), (rows.clouds,)
     found = {name: empty(clouds, np.int64) for name in ("dropped", "cut_points", "cut_voxels")}
     found["offsets"], found["kept"] = empty((rows.clouds + 1,), np.int64), empty((), np.int64)
-    voxels = empty((rows.total,), np.int64)
-    found["inverse"] = voxels if wants_inverse else None
+    found["inverse"] = empty((rows.total,), np.int64) if wants_inverse else None
 
     def outputs(rows: int) -> None:
         found["voxels"] = empty((rows, places, features.shape[2]), features.dtype)
@@ -49,36 +58,86 @@ def hard_voxelize(
     if rows.total == 0:
         outputs(rows.clouds * limit if static else 0)
         return _nothing(found)
-    source = Source(points, rows, grid)
-    more = {"edges": 8 * (rows.clouds + 1), "counts": 16}
-    job = group.Group(source, rows, grid, "first", reduce.none(points, source.device), more)
-    memory = job.memory()
-    addresses = (source.points.data.ptr, 0 if source.extent is None else source.extent.data.ptr)
-    at = {name: memory.base + place for name, place in job.at.items()}
-    rest = (0, 0, at["edges"], at["counts"], at["counts"] + 8)
-    job.fill(memory, addresses, (voxels.data.ptr, found["dropped"].data.ptr), rest, rows.total, False, status, 0, ())
-    _launch.hold(source.points, source.extent, voxels, *found.values())
-
-    def launch(name: str, blocks: int, threads: int, count: int) -> None:
-        results = [found[key].data.ptr for key in ("offsets", "kept", "cut_points", "cut_voxels")]
-        written = [found[key].data.ptr if key in found else 0 for key in ("coords", "num_points")]
-        packed = _HARD.pack(
-            at["edges"], at["keys"], at["starts"], found["dropped"].data.ptr, voxels.data.ptr, *results, *written,
-            limit, places, count, backwards, batched,
-        )  # fmt: skip
-        kernel = function(source.device, "hard", name, source.macros)
-        kernel((blocks,), (threads,), (_launch.argument(packed + source.packed),))
-
-    launch("hard_clouds", 1, GRID_THREADS, 0)
-    count = rows.clouds * limit if static else int(found["kept"].get())  # synchronizes
-    outputs(count)
-    launch("hard_points", _launch.blocks(rows.total, THREADS), THREADS, count)
-    launch("hard_rows", _launch.blocks(count, THREADS), THREADS, count)
-    pick.take(features, pick.places(source, grid, rows.total, voxels, count, places, select, seed), found["voxels"])
-    _launch.hold(*found.values())
+    job = _Job(Source(points, rows, grid), features, rows, grid, pick.choice(grid, select, seed))
+    job.settings = (limit, places, backwards, batched)
+    if static:
+        outputs(rows.clouds * limit)
+    job.number(found, status)
+    if not static:
+        outputs(int(found["kept"].get()))  # synchronizes
+    job.fill(found, status)
     if strict:
         _launch.finish()  # synchronizes
     return found
+
+
+class _Job:
+    """The five launches of a call, and the memory between them."""
+
+    def __init__(self, source: Source, features: Any, rows: Any, grid: Any, choice: bytes) -> None:
+        total, cells = rows.total, rows.clouds * math.prod(grid.shape)
+        self._source, self._total, self._choice = source, total, choice
+        self._features, *self._layout = flat(features)
+        bits = (2 * total - 1).bit_length()
+        self._slots, direct = 1 << bits, cells <= 1 << bits
+        self._tiles = _launch.blocks(total, KEEPERS * ITEMS[dtypes.accumulator(source.points.dtype).itemsize])
+        self._hash = (1, 0) if direct else (pick.GOLDEN, 64 - bits)
+        self._wide = cells > EXACT
+        sizes = (
+            STATE, SLOT * self._slots, 8 * total, 8 * total, 8 * self._tiles, 4 * (total // CROWD),
+            8 * (rows.clouds + 1),
+        )  # fmt: skip
+        starts = [0]
+        for nbytes in sizes:
+            starts.append(starts[-1] - -nbytes // 256 * 256)
+        self._memory: Scratch = scratch("hard", source.device, 0, starts.pop())
+        self._room = [self._memory.base + start for start in starts]
+        self.settings: tuple[int, int, bool, bool]
+
+    def number(self, found: dict[str, Any], status: int) -> None:
+        """Find the voxels and number them: all results but those that have a row each."""
+        source = self._source
+        _launch.hold(source.points, source.extent, self._features)
+        packed = self._packed(found, status)
+        self._fire("hard_clear", min(_launch.blocks(self._slots, 4 * KEEPERS), BLOCKS), packed)
+        self._fire("hard_find", _launch.blocks(self._total, KEEPERS), packed)
+        self._fire("hard_number", self._tiles, packed)
+
+    def fill(self, found: dict[str, Any], status: int) -> None:
+        """Write the rows."""
+        packed, blocks = self._packed(found, status), _launch.blocks(self._total, KEEPERS)
+        clearing = min(_launch.blocks(found["voxels"].nbytes, FILLED), BLOCKS)
+        self._fire("hard_list", max(blocks, clearing), packed)
+        self._fire(f"hard_place_{self._unit(found['voxels'])}", blocks, packed)
+        _launch.hold(*found.values())
+
+    def _fire(self, name: str, blocks: int, packed: Any) -> None:
+        kernel = function(self._source.device, "hard", name, self._source.macros)
+        kernel((blocks,), (KEEPERS,), (packed,))
+
+    def _unit(self, out: Any) -> int:
+        """Bytes that rows of features can be copied by."""
+        bits = out.shape[2] | self._layout[1] | self._layout[2]
+        bits = bits * out.itemsize | self._features.data.ptr | out.data.ptr | WIDEST
+        return bits & -bits
+
+    def _packed(self, found: dict[str, Any], status: int) -> Any:
+        """Struct Hard; what has no address yet is not looked at before it has."""
+        source, out, (limit, places, *more) = self._source, found.get("voxels"), self.settings
+        at = {name: 0 if array is None else array.data.ptr for name, array in found.items()}
+        inner, *strides = self._layout
+        size = self._features.itemsize
+        rows, nbytes, units = (
+            (0, 0, 0) if out is None else (len(out), out.nbytes, out.shape[2] * size // self._unit(out))
+        )
+        packed = _HARD.pack(
+            source.points.data.ptr, self._features.data.ptr, status, *self._room,
+            *(at[name] for name in ("offsets", "kept", "dropped", "cut_points", "cut_voxels", "inverse")),
+            *(at.get(name, 0) for name in ("voxels", "coords", "num_points")),
+            limit, places, rows, *more, *self._hash, self._slots, self._wide, self._tiles,
+            inner, *(stride * size for stride in strides), nbytes, units,
+        )  # fmt: skip
+        return _launch.argument(packed + self._choice + source.packed)
 
 
 def _nothing(found: dict[str, Any]) -> dict[str, Any]:

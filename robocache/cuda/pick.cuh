@@ -1,10 +1,14 @@
-// Places for the best points of each voxel. A point's rank is unique: what decides above, the point below.
-// Every point sinks through the places of its voxel by atomic minima, each of which keeps the smaller rank and passes
-// the larger on; so the smallest ranks stay, in order, whatever the schedule.
+// The order in which points of a voxel are chosen. A point's rank is unique: what decides above, the point below.
 
 #define EMPTY 0xffffffffffffffffull
 
 enum Select { FIRST = 0, RANDOM = 1, NEAREST = 2 };
+
+struct Choice {            // packed by pick.py; 8-byte fields only
+    i64 select;
+    u64 key;               // of RANDOM
+    double scale;          // of NEAREST: a power of two
+};
 
 __device__ __forceinline__ u64 mixed(u64 x) {  // splitmix64
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -16,7 +20,7 @@ __device__ __forceinline__ i64 first_of(const Rows& rows, i64 cloud) {
     return rows.mode == 2 ? extent_at(rows, cloud) : cloud * rows.per_cloud;
 }
 
-// How far from the centre of its cell: the square in units of `scale`, a power of two.
+// How far from the centre of its cell: the square in units of `scale`.
 __device__ __forceinline__ u32 distance_code(const ACC_T* p, const Grid& grid, double scale) {
     i32 cell[3];
     cell_of(p, grid, cell);
@@ -31,12 +35,17 @@ __device__ __forceinline__ u32 distance_code(const ACC_T* p, const Grid& grid, d
     return __float_as_uint(to_float(square));
 }
 
-// A place only ever gets smaller, so a look without an atomic says where there is nothing to do.
-__device__ __forceinline__ void sink(u64* places, i64 count, u64 rank) {
-    if (*(volatile u64*)(places + count - 1) < rank) return;
-    for (i64 k = 0; k < count && rank != EMPTY; ++k) {
-        if (*(volatile u64*)(places + k) < rank) continue;
-        const u64 before = atomicMin(places + k, rank);
-        rank = max(before, rank);
+// The rank of point i, which has a cell.
+__device__ __forceinline__ u64 rank_of(const POINT_T* points, const Cloud& cloud, const Choice& choice, u32 i) {
+    const Rows& rows = cloud.rows;
+    u64 rank = 0;
+    if (choice.select == RANDOM) {
+        const i64 place = i - first_of(rows, cloud_of(rows, i));
+        rank = mixed(choice.key + (u64)(place + 1) * 0x9e3779b97f4a7c15ull) >> 32;
+    } else if (choice.select == NEAREST) {
+        ACC_T p[3];
+        load_point(points, rows, i, p);
+        rank = distance_code(p, cloud.grid, choice.scale);
     }
+    return rank << 32 | i;
 }

@@ -1,4 +1,4 @@
-"""The best points of each voxel on the GPU, and rows of theirs."""
+"""The best point of each voxel on the GPU, and rows of theirs."""
 
 import math
 from collections.abc import Iterator
@@ -15,9 +15,10 @@ from ._points import MACROS, THREADS, Source, flat
 SELECT = {"first": 0, "random": 1, "nearest": 2}  # of pick.cuh
 MASK = (1 << 64) - 1
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of splitmix64
-EMPTY = 255  # every byte of a place that no point has
+EMPTY = 255  # every byte of a voxel that no point has
 
-_PICK = Struct("3Q2qQd")
+_PICK = Struct("3Q")
+_CHOICE = Struct("qQd")
 _TAKE = Struct("3Q5q")
 
 
@@ -35,24 +36,27 @@ def _key(seed: int) -> int:
     return x ^ (x >> 31)
 
 
-def places(source: Source, grid: Any, total: int, voxels: Any, rows: int, count: int, select: str, seed: int) -> Any:
-    """Places [rows, count] of the points that are chosen, in order of choice; ``voxels`` is that of each point."""
-    room = cupy.ndarray((rows, count), np.uint64)
-    _launch.hold(room, voxels, source.points, source.extent)
-    if not room.size:
-        return room
-    room.data.memset_async(EMPTY, room.nbytes)
+def choice(grid: Any, select: str, seed: int) -> bytes:
+    """Struct Choice of pick.cuh: the order in which points of a voxel are chosen."""
     scale = 2.0 ** -math.frexp(max(grid.size))[1]  # no square overflows, and none of note vanishes
-    packed = _PICK.pack(
-        source.points.data.ptr, voxels.data.ptr, room.data.ptr, count, SELECT[select], _key(seed), scale
-    )
-    kernel = function(source.device, "pick", "pick_sink", source.macros)
+    return _CHOICE.pack(SELECT[select], _key(seed), scale)
+
+
+def best(source: Source, grid: Any, total: int, voxels: Any, rows: int, select: str, seed: int) -> Any:
+    """The chosen point of each of so many voxels, below its rank; ``voxels`` is that of each point."""
+    found = cupy.ndarray((rows,), np.uint64)
+    _launch.hold(found, voxels, source.points, source.extent)
+    if not rows:
+        return found
+    found.data.memset_async(EMPTY, found.nbytes)
+    packed = _PICK.pack(source.points.data.ptr, voxels.data.ptr, found.data.ptr) + choice(grid, select, seed)
+    kernel = function(source.device, "pick", "pick_best", source.macros)
     kernel((_launch.blocks(total, THREADS),), (THREADS,), (_launch.argument(packed + source.packed),))
-    return room
+    return found
 
 
 def take(features: Any, chosen: Any, out: Any) -> None:
-    """Rows of features [outer, inner, channels] of the chosen points; zeros where there are fewer."""
+    """Rows of features [outer, inner, channels] of the chosen points; zeros where there is none."""
     if not out.size:
         return
     flattened, *layout = flat(features)

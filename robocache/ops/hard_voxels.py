@@ -131,11 +131,13 @@ def hard_voxelize(
     bits), so that the choice is even and the same on every machine, and does not depend on the other clouds. "nearest"
     orders them by their squared distance, found in float64 and compared in float32. Ties go to the lower index.
 
-    On the GPU each voxel has places for the best ``max_points`` of its points, through which every point sinks by
-    atomic minima; what is left does not depend on the schedule. CPU, GPU and every run give the same bits.
+    On the GPU a hash table gathers the points of each cell as they come, and the place of a point is how many others
+    of its voxel go before it; so nothing depends on the schedule. CPU, GPU and every run give the same bits. Any number
+    of cells will do: from 2**32 on, a cell that meets another in the table is compared by its points.
 
     Without ``static`` the number of voxels must reach the host. # synchronizes once on the GPU
-    A call takes fewer than 2**31 points. Scratch memory is 8 bytes for each place of a voxel on the GPU.
+    A call takes fewer than 2**31 points. Scratch memory on the GPU is 48 to 80 bytes a point; what a voxel costs there
+    grows with the product of its points and the places they may take.
 
     Examples
     --------
@@ -169,7 +171,8 @@ def hard_voxelize(
     # Dispatch.
     with call:
         if static:
-            needed = rows.clouds * limit * places * (feature.shape[2] * feature.dtype.itemsize + 8)
+            ranks = 8 * (call.backend == "cpu" and select != "first")  # of the places
+            needed = rows.clouds * limit * places * (feature.shape[2] * feature.dtype.itemsize + ranks)
             args.require_memory(call, needed, "hard_voxelize", "Lower max_points or max_voxels, or leave static out")
         found = twin(call.backend, "hard").hard_voxelize(
             native, feature, rows, grid, places, limit, select, seed, coord_order == "zyx", not single, static,

@@ -115,6 +115,31 @@ def test_small_large_and_enormous_grids_agree(backend, side):
     assert bits(run(backend, points, side, middle, 2, 90)["voxels"]) == bits(want["voxels"])
 
 
+def test_cells_that_differ_in_the_upper_half_of_their_numbers(backend):
+    """The table of the GPU tells them apart by their points alone."""
+    side, cells, rng = 2**-15, (1 << 20,) * 3, np.random.default_rng(4)
+    found = np.stack([rng.integers(0, 1 << 20, 700), rng.integers(0, 256, 700) << 12, np.zeros(700, int)], 1)
+    points = found[rng.integers(0, 700, 2000)] * side  # the lower 32 bits of x * 2**40 + y * 2**20 + z are zero
+    bounds = (0, 0, 0), tuple(side * n for n in cells)
+    want = oracle.hard_voxelize(points, origin=(0,) * 3, size=(side,) * 3, shape=cells, max_points=4, max_voxels=650)
+    agree(run(backend, points, side, bounds, 4, 650), want)
+
+
+@pytest.mark.parametrize("select", ["first", "random", "nearest"])
+@pytest.mark.parametrize("most", [1, 63, 64, 65, 200])
+def test_voxels_about_as_crowded_as_a_block_would_take(backend, select, most):
+    rng = np.random.default_rng(most)
+    counts = [1, 2, 63, 64, 65, 66, 255, 257, 300, 1030]
+    cells = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    points = np.stack([cells, cells // 3, cells % 3], 1) + np.float32(0.9) * rng.random((len(cells), 3), np.float32)
+    points[7::50] = points[7]  # equal ranks but for the index
+    options = {"max_points": most, "max_voxels": 9, "select": select, "seed": 3}
+    features = np.arange(len(points))
+    want = oracle.hard_voxelize(points, features[:, None], origin=(0,) * 3, size=(1,) * 3, shape=(16,) * 3, **options)
+    got = run(backend, points, 1.0, (0, 0, 0, 16, 16, 16), most, 9, features=features, select=select, seed=3)
+    agree({**got, "voxels": got["voxels"][..., None]}, want)
+
+
 def test_far_from_the_origin(backend):
     rng = np.random.default_rng(0)
     points = np.array([448_000.0, 4_000_000.0, 130.0]) + rng.uniform(0, 1, (300, 3))
