@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "datasets": BACKENDS | {"ops", "_core"},
     "loaders": BACKENDS | {"store", "datasets", "ops", "_core"},
     "store": BACKENDS | {"datasets", "ops", "_core"},
+    "distributed": BACKENDS | {"", "loaders", "store", "datasets", "ops", "_core"},
     "errors": {"_core"},
     "rotations": {"ops"},
     "": {"loaders", "store", "ops", "errors", "rotations", "_core"},
-    "cli": BACKENDS | {"", "errors", "rotations", "loaders", "store", "datasets", "ops", "_core"},
+    "cli": BACKENDS | {"", "errors", "rotations", "distributed", "loaders", "store", "datasets", "ops", "_core"},
     "__main__": {"cli"},
 }
 ORACLES_MAY_IMPORT = {"numpy", "scipy", "ml_dtypes", "oracles", "math", "fractions", "decimal", "itertools", "warnings"}

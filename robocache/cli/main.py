@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._core.errors import RoboCacheError
-from . import bench, convert, demo, doctor, info, selftest, validate
+from . import bench, convert, demo, distributed, doctor, info, selftest, validate
 
 COMMANDS = {
     "demo": (demo, "simulate a robot, align and voxelize what it records, and check the result against the truth"),
@@ -17,6 +17,7 @@ COMMANDS = {
     "info": (info, "say what a dataset holds and how regular its stamps are"),
     "validate": (validate, "read a dataset and say all that is wrong with it"),
     "convert": (convert, "decode, align and resample a dataset once, into a store or another format"),
+    "distributed": (distributed, "do the same in shards, on any number of machines"),
 }
 
 

@@ -19,6 +19,7 @@ EXTRAS = {
     "rosbags": "bags",
     "fsspec": "remote",
     "zarr": "zarr",
+    "ray": "ray",
 }
 
 

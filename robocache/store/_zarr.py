@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from .._core.errors import ArgumentError, DTypeError, PositionError, ShapeError
 from ..datasets import StreamSpec
 from ..datasets._faults import fault, faults, missing
+from ._inputs import inputs, listing
 from ._layout import NUMBERS, row_bytes
 from ._pictures import decode
 from ._store import Store
 from .pipeline import at_once
-from .plan import listing
 
 CHUNK_BYTES, SHARD_BYTES = 64 << 10, 16 << 20
 LOCAL = 1 << 20  # of metadata files
@@ -75,7 +75,7 @@ class ZarrSource:
         specs = {name: _spec(name, array) for name, array in sorted(arrays.items())}
         self.streams: Mapping[str, StreamSpec] = MappingProxyType(specs)
         self.lengths = np.diff(self.offsets)
-        self.fingerprint: str = listing(self.path)["digest"]
+        self.fingerprint: str = listing(inputs(self.path))["digest"]
 
     def gather(self, name: str, rows: Any, out: Any = None) -> Any:
         """Samples of steps; see `Store.gather`."""

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from ..datasets._files import Root
 from ..datasets.measure import size_on_disk
 from ._export import Export
 from ._index import read_index
+from ._processes import Processes, each
 from ._writing import writing
 from .plan import PLAN, Plan, finish, is_done, make_plan, run_shard
 
@@ -110,12 +111,11 @@ def convert(
     if isinstance(workers, bool) or workers < 1 or (to != "store" and workers != 1):
         raise ArgumentError(f"workers: expected 1 or more, and 1 for {TARGETS[1:]}, got {workers!r}")
     target, source = Path(dst), Path(os.path.abspath(src))
-    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(source)):
-        raise ArgumentError(f"dst: {target} lies within the source")
+    outside(source, target)
     options: dict[str, Any] = {"rate": rate, "streams": streams, "images": images, "resize": resize}
     plan = make_plan(source, **options, shard=shard, episodes=episodes, opening=opening)
     if to != "store":
-        with _showing(progress, sum(map(len, plan.shards))) as show:
+        with showing(progress, sum(map(len, plan.shards))) as show:
             made = Export(plan, to, on_error, show)
             made.write(target)
         return _report(plan, target, (made.episodes, made.steps, 0), made.failed, made.notes)
@@ -123,12 +123,19 @@ def convert(
         target.mkdir(parents=True, exist_ok=True)
     with locked(target):
         begin(plan, target)
-        with _showing(progress, sum(map(len, plan.shards))) as show:
+        sweep(target)
+        with showing(progress, sum(map(len, plan.shards))) as show:
             _run(plan, target, workers, on_error, show)
         failed = finish(plan, target)
         index = read_index(Root(target))
     counts = len(index.ids), sum(index.lengths), len(index.parts)
     return _report(plan, target, counts, failed, plan.fields["notes"])
+
+
+def outside(source: Path, target: Path) -> None:
+    """Raise if the folder lies within the source, which it would change."""
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(source)):
+        raise ArgumentError(f"dst: {target} lies within the source")
 
 
 def _report(plan: Plan, target: Path, counts: tuple[int, int, int], failed: Any, notes: Any) -> Conversion:
@@ -159,7 +166,11 @@ def begin(plan: Plan, target: Path) -> None:
         raise ArgumentError(f"dst: {target} holds {sorted(others)[:3]}, and no conversion; choose another folder")
     else:
         plan.write(target)
-    for left in target.glob(f".*{LEAVING}"):  # by a process that was killed
+
+
+def sweep(target: Path) -> None:
+    """Remove what processes that were killed have left."""
+    for left in target.glob(f".*{LEAVING}"):
         left.unlink(missing_ok=True)
 
 
@@ -178,38 +189,17 @@ def _run(plan: Plan, target: Path, workers: int, on_error: str, show: Progress) 
 
 def _in_processes(plan: Plan, target: Path, workers: int, on_error: str, show: Progress) -> None:
     """Shards in any order, by workers that were told nothing but where the plan is."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from concurrent.futures.process import BrokenProcessPool
-
     total, done = sum(map(len, plan.shards)), 0
-    # Processes that start from nothing: one that is forked may hold locks of decoders whose threads it lacks.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
-    try:
-        waiting = {pool.submit(_shard_of, os.fspath(target), k, on_error): k for k in range(len(plan.shards))}
-        for ended in as_completed(waiting):
-            ended.result()
-            done += len(plan.shards[waiting[ended]])
+    waiting: Any = deque((number, os.fspath(target), number, on_error) for number in range(len(plan.shards)))
+    with Processes(workers, _shard_of) as pool:
+        for number, ended in each(pool, waiting):
+            if ended.died:
+                raise BackendError("a worker was killed, perhaps for want of memory; the same call goes on from there, "
+                                   "with fewer workers if it was")  # fmt: skip
+            if ended.error is not None:
+                raise ended.error
+            done += len(plan.shards[number])
             show(done, total)
-    except BrokenProcessPool as error:
-        raise BackendError("a worker was killed, perhaps for want of memory; the same call goes on from there, with "
-                           "fewer workers if it was") from error  # fmt: skip
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent is killed would wait for work for ever."""
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _shard_of(target: str, number: int, on_error: str) -> None:
@@ -224,7 +214,7 @@ def _shard_of(target: str, number: int, on_error: str) -> None:
 
 
 @contextmanager
-def _showing(progress: Progress | bool, total: int) -> Iterator[Progress]:
+def showing(progress: Progress | bool, total: int) -> Iterator[Progress]:
     """What is told of every shard."""
     if not isinstance(progress, bool):
         yield progress
@@ -235,4 +225,4 @@ def _showing(progress: Progress | bool, total: int) -> Iterator[Progress]:
         yield lambda done, _: bar.update(done - bar.n)
 
 
-__all__ = ["Conversion", "begin", "convert", "locked"]
+__all__ = ["Conversion", "begin", "convert", "locked", "outside", "showing", "sweep"]

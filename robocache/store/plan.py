@@ -6,12 +6,13 @@ calls the three; so may anything that hands out work to machines that share a fo
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .._core.errors import ArgumentError, BackendError, DataError
@@ -19,6 +20,7 @@ from ..datasets import Dataset, open_dataset
 from ..datasets._faults import fault, faults
 from ..datasets._files import Root, read_json
 from ._index import FILE, sealed
+from ._inputs import inputs, listing
 from ._layout import canonical, spec_fields
 from ._probe import probe
 from ._shard import Shard
@@ -63,7 +65,7 @@ class Plan:
     def open(self) -> Dataset:
         """The source. Raises DataError if it is not as it was."""
         fields = self.fields
-        if listing(Path(fields["source"])) != fields["inputs"]:
+        if listing(inputs(Path(fields["source"]))) != fields["inputs"]:
             raise fault(
                 "has changed since the conversion was planned; begin anew in another folder", file=fields["source"]
             )
@@ -111,7 +113,7 @@ def make_plan(
         sizes = _sizes(dataset, positions, found.bytes, rate, found.ways)
         action = dataset.action
         fields = {
-            "version": VERSION, "source": str(source), "opening": given, "inputs": listing(source),
+            "version": VERSION, "source": str(source), "opening": given, "inputs": listing(inputs(source)),
             "format": dataset.format, "name": dataset.name, "rate": None if rate is None else float(rate),
             "steps_hz": rate if rate is not None else dataset.control_hz, "timed": found.timed,
             "rate_origin": "user" if rate is not None else dataset.control_hz_origin,
@@ -135,27 +137,6 @@ def size_of(text: str | int) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ArgumentError(f"shard: expected bytes, or such as '64MB', got {text!r}")
     return size
-
-
-def listing(path: Path) -> dict[str, Any]:
-    """Files and bytes at or below a path, and a digest of their names, sizes and times of change."""
-    digest, files, total = sha256(), 0, 0
-    with faults(OSError, file=path):
-        for name in sorted(_files(path)):
-            status = os.stat(path / name if name else path)
-            digest.update(canonical([name, status.st_size, status.st_mtime_ns]))
-            files, total = files + 1, total + status.st_size
-    return {"files": files, "bytes": total, "digest": digest.hexdigest()}
-
-
-def _files(path: Path) -> Iterator[str]:
-    if not path.is_dir():
-        yield ""
-    for folder, _, names in os.walk(path):
-        below = os.path.relpath(folder, path)
-        yield from (
-            os.path.normpath(os.path.join(below, name)) for name in names if os.path.exists(os.path.join(folder, name))
-        )
 
 
 def _positions(episodes: Sequence[int] | None, count: int) -> list[int]:
@@ -235,14 +216,36 @@ def run_shard(
     dataset : Dataset, optional
         The source, where the caller has it open.
     """
+    if not is_done(plan, Path(folder), number, on_error):
+        write_shard(plan, folder, number, on_error=on_error, dataset=dataset)
+
+
+def write_shard(
+    plan: Plan, folder: str | os.PathLike[str], number: int, *, on_error: str = "skip",
+    dataset: Dataset | None = None, left_out: Mapping[int, str] = MappingProxyType({}),
+    at: Callable[[int | None], None] = lambda position: None,
+) -> None:  # fmt: skip
+    """Make a shard, in the place of one that may be there.
+
+    Parameters
+    ----------
+    plan, folder, number, on_error, dataset
+        As in `run_shard`.
+    left_out : mapping of int to str, optional
+        Positions of episodes that are not even tried, and why; they go on the list.
+    at : function, optional
+        Is told the position of each episode before it is begun, and None after the last.
+    """
     target = Path(folder)
-    if is_done(plan, target, number, on_error):
-        return
     source = plan.open() if dataset is None else dataset
     work = ShardWriting(target, plan.ways, plan.fields["timed"], plan.fields["rate"] is not None)
     try:
         for position in plan.shards[number]:
             ident: Any = None
+            if position in left_out:
+                work.failed.append(_failure(position, ident, BackendError(left_out[position])))
+                continue
+            at(position)
             try:
                 episode = source[position]
                 ident = episode.id if isinstance(episode.id, str) else int(episode.id)
@@ -253,14 +256,17 @@ def run_shard(
             except Exception as error:
                 if on_error == "raise":
                     raise
-                work.failed.append(
-                    {"position": position, "id": ident, "type": type(error).__name__, "message": str(error)}
-                )
+                work.failed.append(_failure(position, ident, error))
+        at(None)
         work.finish(target / shard_name(number), plan.digest, number)
     finally:
         work.close()
         if dataset is None:
             source.close()
+
+
+def _failure(position: int, ident: Any, error: Exception) -> dict[str, Any]:
+    return {"position": position, "id": ident, "type": type(error).__name__, "message": str(error)}
 
 
 def finish(plan: Plan, folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
