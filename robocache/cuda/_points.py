@@ -45,6 +45,12 @@ def resident(device: int) -> int:
     return 2 * int(cupy.cuda.Device(device).attributes["MultiProcessorCount"])
 
 
+@cache
+def cached(device: int) -> int:
+    """Bytes that the L2 cache of the card holds."""
+    return int(cupy.cuda.Device(device).attributes["L2CacheSize"])
+
+
 def flat(array: Any) -> tuple[Any, int, int, int]:
     """Array [outer, inner, C] with contiguous rows, and the points an address row holds, its stride and the point's."""
     size = array.itemsize

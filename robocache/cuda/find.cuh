@@ -1,52 +1,6 @@
 // The first half of group.cu: from points to the cells they lie in, numbered in order.
 // Few cells for so many points are counted one by one; many go into a trie (table.cuh).
 
-#define NONE 0xffffffffu
-#define MOST 8ll           // cells a point that are counted one by one
-// Points a thread has under way at once; with more it would spill.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-#define BATCH (sizeof(ACC_T) == 4 ? 3 : 2)
-#else
-#define BATCH (sizeof(ACC_T) == 4 ? 4 : 2)
-#endif
-
-struct GroupCall {         // addresses of one call, packed by Group.fill in group.py; null: not wanted
-    const POINT_T* points;
-    u32* status;
-    i64* inverse;          // of a point: the key of its cell; (place in the voxel << 32 | cell or voxel); its voxel
-    i64* dropped;
-    i32 *coords, *counts;
-    i64 *offsets, *kept, *found;
-};
-struct GroupWork : GroupCall {  // and what many calls share
-    Plan* plan;
-    Cloud cloud;
-    i64 entries;           // of the whole table
-    i64 limit;             // rows of the results
-    i64 stages;            // 1: find the voxels, 2: fill the results, 4: reduce the features
-    i64 deferred;          // report a key overflow, as the host will not look
-    u32* rows;             // of a point, in a trie: its row in the next table
-    u64* table;            // trie: two halves, each with an entry for every point; the root may take both.
-                           // Cells one by one: the points of a cell, then (voxel << 32 | start of its points)
-    u64* partials;         // of number_items: one a block
-    u32* starts;           // points of voxel v are order[starts[v]] up to order[starts[v + 1]]
-    i64* keys;             // of voxels
-    u32* order;
-    u32* shared;           // voxels of more than ALONE points
-    u32* chunks;           // of voxels of more than CHUNK points: (voxel, first chunk of that voxel)
-    u32* firsts;           // order by first points: the first point of a voxel. Else null
-    u64* firsts_table;
-};
-
-struct Numbers {           // how cells are numbered: key = ((cloud * nx + x) * ny + y) * nz + z, less the base
-    i64 base[3], extent[3];
-    i64 root;              // entries of the root
-    i64 found;             // voxels there are
-    i32 levels;            // below the root
-    i32 overflow;
-    i32 direct;            // cells are counted one by one
-};
-
 __device__ void find_box(const GroupWork& w, u32* shared_box) {
     const Rows& rows = w.cloud.rows;
     const ACC_T most = Narrow<ACC_T>::from(__longlong_as_double(0x7ff0000000000000ll));
@@ -139,11 +93,10 @@ template <bool DIRECT> __device__ __forceinline__ void mark_keys(const GroupWork
             u32 cell[BATCH], place[BATCH];
 #pragma unroll
             for (int k = 0; k < BATCH; ++k) cell[k] = (u32)key[k];  // NONE for none
-            take_places<BATCH>((u32*)w.table, 2, cell, place);
+            take_places<BATCH>((u32*)w.table, cell, place);
 #pragma unroll
             for (int k = 0; k < BATCH; ++k)
-                if (i + k * all_threads() < rows.total)
-                    w.inverse[i + k * all_threads()] = key[k] < 0 ? -1 : (i64)((u64)place[k] << 32 | cell[k]);
+                if (i + k * all_threads() < rows.total) w.inverse[i + k * all_threads()] = placed(cell[k], place[k]);
             continue;
         }
         bool known[BATCH];
@@ -161,19 +114,31 @@ template <bool DIRECT> __device__ __forceinline__ void mark_keys(const GroupWork
     if (w.dropped) lost.flush(w.dropped);
 }
 
+// Which cells counted one by one hold points: entries as in a trie, behind the counts.
+__device__ __forceinline__ u64* entries_of(const GroupWork& w, const Numbers& n) { return w.table + (n.root + 1) / 2; }
+
 // Items of number_items: points of a cell, and above bit 32 whether there are any.
 struct Cells {
     const GroupWork& w;
-    static __device__ __forceinline__ u64 counted(u64 entry) { return (u64)((u32)entry > 0) << 32 | (u32)entry; }
-    __device__ __forceinline__ u64 get(i64 cell) const { return counted(w.table[cell]); }
+    u64* entries;
+    static __device__ __forceinline__ u64 counted(u32 count) { return (u64)(count > 0) << 32 | count; }
+    __device__ __forceinline__ u64 get(i64 cell) const { return counted(((const u32*)w.table)[cell]); }
     __device__ __forceinline__ void get_all(i64 cell, u64* value) const {
-        const Pair* pairs = (const Pair*)(w.table + cell);
-        const Pair x = pairs[0], y = pairs[1];
-        value[0] = counted(x.a), value[1] = counted(x.b), value[2] = counted(y.a), value[3] = counted(y.b);
+        const Quad x = *(const Quad*)((const u32*)w.table + cell);
+        value[0] = counted(x.a), value[1] = counted(x.b), value[2] = counted(x.c), value[3] = counted(x.d);
+    }
+    __device__ __forceinline__ void note(i64 cell, i64 last, const u64* value, u64 before) const {
+        u32 bits = 0;
+#pragma unroll
+        for (int k = 0; k < ITEMS; ++k) bits |= (u32)(value[k] >> 32) << k;
+        bits <<= cell & 31;
+#pragma unroll
+        for (int lane = 32 / ITEMS / 2; lane; lane >>= 1) bits |= __shfl_xor_sync(FULL, bits, lane);
+        if (cell < last && (cell & 31) == 0) entries[cell >> 5] = before >> 32 << 32 | bits;
     }
     __device__ __forceinline__ void put(i64 cell, u64 before, u64 value) const {
         if (!value) return;
-        w.table[cell] = before;
+        ((u32*)w.table)[cell] = (u32)before;
         w.starts[before >> 32] = (u32)before;
         w.keys[before >> 32] = cell;
     }
@@ -219,24 +184,30 @@ __device__ void mark_level(const GroupWork& w, const Numbers& n, i32 level) {
 __device__ void find(const GroupWork& w, Numbers* n, u64* room) {
     Plan* plan = w.plan;
     u32* arrived = &plan->arrived;
-    if (first_item() == 0) plan->shared = plan->chunks = 0;
+    if (first_item() == 0) plan->shared = plan->crowded = plan->chunks = plan->split = 0;
+    check_extent(w.cloud.rows, w.status);
+    if (w.dropped) fill<i64>(w.dropped, w.cloud.rows.clouds, 0);
+    i64 clear = 0;  // so many words of the table are
     if (w.cloud.grid.shape[0] == 0) {
+        clear = min(max(2 * w.cloud.rows.total, LEAST), GUESS);
+        wipe((char*)w.table, 8 * clear, 0);  // before the points are here; few clouds need more, which takes a wait
         if (first_item() < 6) plan->box[~plan->turn & 1][first_item()] = 0;
         find_box(w, (u32*)room);
         wait_for_all(arrived);
     }
     if (threadIdx.x == 0) number_cells(w, plan->turn, n);
     __syncthreads();
-    check_extent(w.cloud.rows, w.status);
-    fill<u64>(w.table, n->root, 0);
-    if (w.dropped) fill<i64>(w.dropped, w.cloud.rows.clouds, 0);
-    wait_for_all(arrived);
+    const i64 used = n->direct ? (n->root + 1) / 2 : n->root;
+    if (clear < used) {
+        fill<u64>(w.table + clear, used - clear, 0);
+        wait_for_all(arrived);
+    }
     if (n->direct) mark_keys<true>(w, *n);
     else mark_keys<false>(w, *n);
     wait_for_all(arrived);
     u32 rows;
     if (n->direct) {
-        const u64 sums = number_items<u64>(Cells{w}, n->root, w.partials, room, arrived);
+        const u64 sums = number_items<u64>(Cells{w, entries_of(w, *n)}, n->root, w.partials, room, arrived);
         rows = (u32)(sums >> 32);
         if (first_item() == 0) w.starts[rows] = (u32)sums;
     } else {

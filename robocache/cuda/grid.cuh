@@ -57,8 +57,8 @@ template <class T> __device__ __forceinline__ T block_scan(T value, u64* room, T
 }
 
 // items.put(i, sum of items.get(k) for k < i, items.get(i)) for all i < count; the sum of all. get_all gets ITEMS of
-// them from a multiple of ITEMS on. Waits once, in the
-// middle: what put writes needs another wait before other blocks may read it. T is the type of the sums.
+// them from a multiple of ITEMS on, and note takes as many, and the sum before them, from whole warps. Waits once, in the
+// middle: what put and note write needs another wait before other blocks may read it. T is the type of the sums.
 template <class T, class Items>
 __device__ __forceinline__ T number_items(const Items& items, i64 count, u64* partials, u64* room, u32* arrived) {
     const i64 tile = THREADS * ITEMS, tiles = divide(count + tile - 1, tile);
@@ -89,6 +89,7 @@ __device__ __forceinline__ T number_items(const Items& items, i64 count, u64* pa
             mine += value[k];
         }
         T sum = before + block_scan<T>(mine, room, &all) - mine;
+        items.note(start + threadIdx.x * ITEMS, last, value, sum);
 #pragma unroll
         for (int k = 0; k < ITEMS; ++k) {
             const i64 i = start + threadIdx.x * ITEMS + k;
@@ -117,16 +118,15 @@ __device__ __forceinline__ Run run_of(u32 number) {
     return {(u32)(31 - __clz((i32)(heads & (FULL >> (31 - lane))))), later ? (u32)__ffs((i32)later) : 32 - lane};
 }
 
-// Places of COUNT points among those of their cell or voxel (FULL: none), whose points `counts` counts in every
-// `stride`th word.
+// Places of COUNT points among those of their cell or voxel (FULL: none), whose points `counts` counts.
 template <int COUNT>
-__device__ __forceinline__ void take_places(u32* counts, i64 stride, const u32* number, u32* place) {
+__device__ __forceinline__ void take_places(u32* counts, const u32* number, u32* place) {
     Run run[COUNT];
 #pragma unroll
     for (int k = 0; k < COUNT; ++k) {
         run[k] = run_of(number[k]);
         const bool speaks = run[k].head == (threadIdx.x & 31) && number[k] != FULL;
-        place[k] = speaks ? atomicAdd(counts + number[k] * stride, run[k].size) : 0;
+        place[k] = speaks ? atomicAdd(counts + number[k], run[k].size) : 0;
     }
 #pragma unroll
     for (int k = 0; k < COUNT; ++k)

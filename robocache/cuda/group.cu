@@ -7,9 +7,16 @@
 #include "grid.cuh"
 #include "table.cuh"
 #include "box.cuh"
+#include "group.cuh"
 #include "find.cuh"
 #include "exact.cuh"
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1200)
+#define LOADS (sizeof(FEATURE_T) == 8 ? 1 : 2)  // with more it would spill
+#else
+#define LOADS 3
+#endif
 #include "reduce.cuh"
+#include "pieces.cuh"
 
 // Voxels in order of their first points: rows[point] becomes the voxel in order of keys, firsts_table the new order.
 __device__ void order_by_firsts(const GroupWork& w, const Numbers& n, u64* room) {
@@ -48,13 +55,13 @@ __device__ void label(const GroupWork& w, const Numbers& n, u32 kept) {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k)
             if (voxel[k] >= kept) voxel[k] = NONE;
-        take_places<BATCH>(w.starts, 1, voxel, at);
+        take_places<BATCH>(w.starts, voxel, at);
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const u32 j = i + k * all_threads();
             if (j >= total) continue;
             if (voxel[k] != NONE && at[k] == 0) w.keys[voxel[k]] = w.inverse[j];
-            w.inverse[j] = voxel[k] == NONE ? -1 : (i64)((u64)at[k] << 32 | voxel[k]);
+            w.inverse[j] = placed(voxel[k], at[k]);
         }
     }
 }
@@ -66,49 +73,62 @@ struct Starts {            // items of number_items: points of a voxel
         const Quad x = *(const Quad*)(starts + v);
         value[0] = x.a, value[1] = x.b, value[2] = x.c, value[3] = x.d;
     }
+    __device__ __forceinline__ void note(i64, i64, const u32*, u32) const {}
     __device__ __forceinline__ void put(i64 v, u32 before, u32) const { starts[v] = before; }
 };
 
-// The points of each voxel in a row; the voxel of every point.
+// The points of each voxel in a row; the voxel of every point. What is read and written in no order had better be cached:
+// if it is not, several passes each take as many cells or voxels as are.
 __device__ void place_points(const GroupWork& w, const Numbers& n, i64 kept) {
-    const i64 total = w.cloud.rows.total;
-    for (u32 i = first_item(); i < total; i += BATCH * all_threads()) {
-        i64 point[BATCH];
-        u64 entry[BATCH];
+    const i64 total = w.cloud.rows.total, numbers = n.direct ? n.root : kept;
+    const u64* entries = entries_of(w, n);
+    const u32* starts = n.direct ? (const u32*)w.table : w.starts;
+    const i64 bytes = 4 * (numbers + total);
+    const u32 passes = bytes <= w.cached ? 1 : (u32)(bytes / (w.cached / 2 + 1)) + 1,
+              share = (u32)(numbers / passes) + 1;
+    for (u32 pass = 0; pass < passes; ++pass) {
+        for (u32 i = first_item(); i < total; i += BATCH * all_threads()) {
+            i64 point[BATCH];
+            u32 start[BATCH], voxel[BATCH];
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k)
-            point[k] = i + k * all_threads() < total ? w.inverse[i + k * all_threads()] : -1;
+            for (int k = 0; k < BATCH; ++k)
+                point[k] = i + k * all_threads() < total ? w.inverse[i + k * all_threads()] : -1;
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k) {
-            const u32 number = (u32)point[k];
-            if (point[k] >= 0) entry[k] = n.direct ? w.table[number] : (u64)number << 32 | w.starts[number];
-        }
+            for (int k = 0; k < BATCH; ++k) {
+                const u32 number = (u32)point[k];
+                if (point[k] >= 0 || number == NONE || number - pass * share >= share) point[k] = 0;  // not now
+                if (point[k] == 0) continue;
+                start[k] = starts[number];
+                voxel[k] = n.direct ? row_of(entries[number >> 5], number) : number;
+            }
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k) {
-            if (point[k] < 0) continue;
-            const u32 j = i + k * all_threads();
-            const i64 voxel = (i64)(entry[k] >> 32);
-            w.inverse[j] = voxel < kept ? voxel : -1;
-            if (voxel < kept) w.order[(u32)entry[k] + (u32)(point[k] >> 32)] = j;
+            for (int k = 0; k < BATCH; ++k) {
+                if (point[k] == 0) continue;
+                const u32 j = i + k * all_threads();
+                w.inverse[j] = voxel[k] < kept ? (i64)voxel[k] : -1;
+                if (voxel[k] < kept) w.order[start[k] + ((u32)(point[k] >> 32) & 0x7fffffffu)] = j;
+            }
         }
     }
 }
 
-// Adds `value` of the lanes that have one to a list of `size`; all lanes of the warp call it.
-__device__ __forceinline__ void append(bool has, u32 value, u32* list, u32* size) {
+// Adds `value` of the lanes that have one to a list of `size` that grows by `step`; all lanes of the warp call it.
+__device__ __forceinline__ void append(bool has, u32 value, u32* list, i32 step, u32* size) {
     const u32 lanes = __ballot_sync(FULL, has), lane = threadIdx.x & 31;
     if (!lanes) return;
     const u32 start = lane == 0 ? atomicAdd(size, (u32)__popc(lanes)) : 0;
     const u32 at = __shfl_sync(FULL, start, 0) + __popc(lanes & ((1u << lane) - 1));
-    if (has) list[at] = value;
+    if (has) list[(i64)at * step] = value;
 }
 
 // What belongs to a voxel: cell, count, where its cloud's voxels start, and which threads will reduce it.
 __device__ void describe_voxels(const GroupWork& w, const Numbers& n, i64 kept) {
     const i64 clouds = w.cloud.rows.clouds, cells = n.extent[0] * n.extent[1] * n.extent[2];
+    const i64 last = w.cloud.rows.total / (ALONE + 1) - 1;
     for (i64 v = first_item(); v - (threadIdx.x & 31) < kept; v += all_threads()) {
         const u32 count = v < kept ? w.starts[v + 1] - w.starts[v] : 0;
-        append(count > ALONE && count <= CHUNK, (u32)v, w.shared, &w.plan->shared);
+        append(count > ALONE && count <= FEW, (u32)v, w.shared, 1, &w.plan->shared);
+        append(count > FEW && count <= CHUNK, (u32)v, w.shared + last, -1, &w.plan->crowded);
         if (v >= kept) continue;
         const i64 key = w.keys[v];
         if (w.counts) w.counts[v] = (i32)count;
@@ -125,8 +145,9 @@ __device__ void describe_voxels(const GroupWork& w, const Numbers& n, i64 kept) 
                 w.offsets[k] = v;
         }
         if (count <= CHUNK) continue;
-        const u32 chunks = (count + CHUNK - 1) / CHUNK, first = atomicAdd(&w.plan->chunks, chunks);
-        for (u32 k = first; k < first + chunks; ++k) {
+        const u32 pieces = (count + PIECE - 1) / PIECE, first = atomicAdd(&w.plan->chunks, pieces);
+        if (pieces > 1) w.plan->split = 1;
+        for (u32 k = first; k < first + pieces; ++k) {
             w.chunks[2 * k] = (u32)v;
             w.chunks[2 * k + 1] = first;
         }

@@ -10,14 +10,14 @@ import numpy as np
 from .._core.errors import DataError
 from . import _launch, reduce
 from ._module import Macros, function
-from ._points import ALONE, CHUNK, CLOUD, EXTENT, GRID_THREADS, MACROS, Source, resident
+from ._points import ALONE, CHUNK, CLOUD, EXTENT, GRID_THREADS, MACROS, Source, cached, resident
 from ._scratch import KEPT, Scratch, scratch
 
 KEY_OVERFLOW = 5  # of common.cuh
-PLAN = np.dtype([("arrived", np.uint32), ("found", np.uint32), ("overflow", np.uint32), ("more", np.uint32, 15)])
+PLAN = np.dtype([("arrived", np.uint32), ("found", np.uint32), ("overflow", np.uint32), ("more", np.uint32, 17)])
 FIND, FILL, REDUCE = 1, 2, 4  # stages
 
-MOST = 8  # cells a point that are counted one by one: of find.cuh
+MOST = 8  # cells a point that are counted one by one: of group.cuh
 
 LEAST_ENTRIES = 1 << 16  # root of the trie even for few points: 2**21 cells, half a MiB
 LEAST_BLOCKS = 32  # to walk that root
@@ -25,7 +25,7 @@ LEAST_BLOCKS = 32  # to walk that root
 # struct Work of group.cu
 _CALL = Struct("9Q")
 _PLAN = _ADDRESS = Struct("Q")
-_SETTINGS = Struct("4q10Q")
+_SETTINGS = Struct("5q10Q")
 _CLOUD_AT = _CALL.size + _PLAN.size
 _FEATURES_AT = _CLOUD_AT + CLOUD.size + _SETTINGS.size
 _BLANKS = Struct("4q4Q")
@@ -128,7 +128,8 @@ class Group:
             base = memory.base
             firsts = (0, 0) if self._firsts is None else [base + at for at in self._firsts]
             deferred = stages & FIND and stages != FIND
-            settings = (self._entries, limit, stages, deferred, *[base + at for at in self._scratch], *firsts)
+            sizes = (self._entries, limit, stages, deferred, cached(self._device))
+            settings = (*sizes, *[base + at for at in self._scratch], *firsts)
             packed = bytes(_CALL.size) + _PLAN.pack(memory.state) + self._cloud + _SETTINGS.pack(*settings)
             packed += bytes(reduce.CALL.size) + self._reduced(memory, limit) + self._blanks
             if len(self._ready) >= KEPT:

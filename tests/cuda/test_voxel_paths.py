@@ -48,7 +48,7 @@ def test_any_number_of_cells(cupy, cells, order, dtype):
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16, np.int32, np.bool_])
-@pytest.mark.parametrize("count", [15, 16, 17, 511, 512, 513, 1025, 40_000])
+@pytest.mark.parametrize("count", [15, 16, 17, 63, 64, 65, 511, 512, 513, 1025, 8191, 8193, 40_000])
 def test_voxels_of_many_points(cupy, count, kind):
     rng = np.random.default_rng(count)
     points = np.repeat(np.arange(5, dtype=np.float32)[:, None] + 0.5, 3, 1)[rng.integers(0, 5, 5 * count)]
@@ -66,6 +66,36 @@ def test_voxels_of_many_points(cupy, count, kind):
         cupy.asarray(points), cupy.asarray(features), bounds=(0, 0, 0, 6, 6, 6), shape=6, reduce=("sum", "max"), fill=1
     )
     assert [bits(a.get()) for a in got] == [bits(a) for a in want]
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 8, 17, 31, 65, 127, 513, 1025, 8191, 8193])
+def test_sums_that_doubles_hold_and_do_not(cupy, count):
+    """Large values cancel and leave the last bits of small ones, with as many bits between them as a double has, and
+    with a few more and fewer."""
+    rng = np.random.default_rng(count)
+    spans, pairs = np.arange(24, 36) - count.bit_length(), (count - 1) // 2
+    large = np.ldexp(1 + rng.random((pairs, 1)), spans)
+    small = 1 + rng.integers(0, 1 << 23, (count - 2 * pairs, len(spans))) / (1 << 23)
+    ordered = np.concatenate([large, small, -large]).astype(np.float32)
+    points = np.full((count, 3), 0.5, np.float32)
+    for rows in (ordered, rng.permutation(ordered)):
+        for scale in (2.0**-140, 1.0, 2.0**60):
+            features = (rows * np.float64(scale)).astype(np.float32)
+            for reduce in ("sum", "mean", ("sum", "max")):
+                want = voxelize(points, features, voxel_size=1.0, reduce=reduce)
+                same(voxelize(cupy.asarray(points), cupy.asarray(features), voxel_size=1.0, reduce=reduce), want)
+
+
+@pytest.mark.parametrize("order", ["sorted", "first"])
+def test_passes_over_what_no_cache_holds(cupy, monkeypatch, order):
+    """The points of a large cloud are put into rows some cells at a time."""
+    from robocache.cuda import group
+
+    for count, held in ((5000, 1), (4999, 9000), (4998, 21_000)):
+        points = cloud(count, count, 12.0)
+        points[::50] = np.nan
+        monkeypatch.setattr(group, "cached", lambda device, held=held: held)
+        same(voxelize(cupy.asarray(points), voxel_size=1.0, order=order), voxelize(points, voxel_size=1.0, order=order))
 
 
 @pytest.mark.parametrize("limit", [None, 900])
