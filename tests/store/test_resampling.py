@@ -84,8 +84,8 @@ def test_gaps_are_known(source: Any, tmp_path: Path) -> None:
         assert list(mine[1]) == ["a", "a.valid", "b"]
         assert np.array_equal(mine[1]["a.valid"].read(), fused.valid[:, 0])
     for to in ("lerobot", "rlds"):
-        pytest.importorskip("pyarrow")
-        pytest.importorskip("google_crc32c")
+        for library in ("pyarrow", "av", "google_crc32c"):
+            pytest.importorskip(library)
         with pytest.raises(ValueError, match="gaps"):
             store.convert(path, tmp_path / to, rate=10, streams=options, to=to, on_error="raise")
 
