@@ -120,7 +120,7 @@ def predict(size: Size, params: Any, batch: dict[str, Any], cameras: tuple[str, 
         found = normed(x).astype(jnp.float32) @ params["head"]
         return found.reshape(len(found), size.n_act, -1)
     query = jnp.broadcast_to(params["query"].astype(jnp.bfloat16), (len(state), *params["query"].shape))
-    x = jnp.concatenate([query, state[:, None], tokens(params, batch, cameras)], 1)
+    x = jnp.concatenate([query + state[:, None], state[:, None], tokens(params, batch, cameras)], 1)
     x, _ = jax.lax.scan(layer(size), x, params["layers"])
     return normed(x[:, : size.n_act]).astype(jnp.float32) @ params["head"]
 

@@ -142,7 +142,7 @@ class TorchRun:
         given = {name: value.to(half) for name, value in self.params.items() if name != "layers"}
         layers = {name: value.to(half) for name, value in self.params["layers"].items()}
         state = batch["state"][:, -1].to(half) @ given["state"]
-        count, found = len(state), [given["query"].expand(len(state), -1, -1), state[:, None]]
+        count, found = len(state), [given["query"] + state[:, None], state[:, None]]
         patches = []
         for camera in training_data.CAMERAS:
             picture = batch[camera][:, -1].to(half) / 127.5 - 1
