@@ -1,6 +1,6 @@
 """Draw every picture of the documentation into docs/pictures: python3 docs/pictures.py, from the root of the checkout.
 
-Needs RoboCache (on the CPU) and its extra ``viz``. The same versions write the same bytes.
+Needs RoboCache (on the CPU) and its extra ``plot``. The same versions write the same bytes.
 """
 
 import sys
@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import robocache as rc
+import robocache.datasets as rd
+from robocache.view import draw, scene
 
 HERE = Path(__file__).resolve().parent / "pictures"
 STYLE = {
@@ -230,7 +232,33 @@ def stats() -> Figure:
     return figure
 
 
-PICTURES = (curves, aliasing, angle, slerp, poses, windows, clocks, stats)
+def episode() -> Figure:
+    """What `robocache view` draws: joints that are lost for a while, a camera, a gripper and an instruction."""
+    rng = np.random.default_rng(11)
+    begin = 1_767_225_600_000_000_000
+    joints = begin + np.arange(88) * 44_000_000 + rng.integers(-5_000_000, 5_000_000, 88)
+    joints = np.delete(joints, np.s_[34:44])
+    camera = begin + 21_000_000 + np.arange(38) * 100_000_000
+    rows, columns = np.mgrid[:48, :64]
+    ball = 32 + 24 * np.cos((camera - begin) / 1e9)
+    near = np.hypot(columns - ball[:, None, None], rows - 26) < 9
+    speeds = np.array([1.1, 2.6])
+    values = {
+        "joints": np.sin((joints[:, None] - begin) / 1e9 * speeds + speeds),
+        "camera": np.where(near[..., None], np.array([213, 94, 0]), np.array([222, 226, 230])).astype(np.uint8),
+        "gripper": np.cos((camera - begin) / 1e9) > 0,
+        "instruction": np.array(["follow the ball"] * 20 + ["stop"] * 18),
+    }
+    times = {name: joints if name == "joints" else camera for name in values}
+    made = rd.Episode.from_arrays("monday", values, times=times, clock="robot")
+    dataset = rd.Dataset(
+        format="memory", name="tabletop", path=HERE, episodes=[made], splits={}, specs={}, lengths=list,
+        findings=lambda: iter(()),
+    )  # fmt: skip
+    return draw(scene(dataset, frames=7))
+
+
+PICTURES = (curves, aliasing, angle, slerp, poses, windows, clocks, stats, episode)
 
 
 def main(folder: Path = HERE) -> int:

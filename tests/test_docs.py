@@ -90,9 +90,10 @@ def test_links_lead_somewhere(path):
             assert (path.parent / target).exists(), f"{name(path)} links to {target}"
 
 
-def test_readme_gives_the_two_commands_alone():
+def test_readme_gives_these_commands_alone():
     assert [code.strip() for _, code in blocks(ROOT / "README.md", "bash")] == [
         "python3 -m pip install . && robocache demo",
+        "python3 -m pip install '.[lerobot,plot]' && robocache view PATH --rate 20",
         "python3 -m pip install '.[test]' && python3 -m pytest",
     ]
 

@@ -34,14 +34,15 @@ MAY_IMPORT = {
     "loaders": BACKENDS | {"store", "datasets", "ops", "_core"},
     "store": BACKENDS | {"datasets", "ops", "_core"},
     "distributed": BACKENDS | {"", "loaders", "store", "datasets", "ops", "_core"},
+    "view": BACKENDS | {"loaders", "store", "datasets", "ops", "_core"},
     "errors": {"_core"},
     "rotations": {"ops"},
     "": {"loaders", "store", "ops", "errors", "rotations", "_core"},
-    "cli": BACKENDS | {"", "errors", "rotations", "distributed", "loaders", "store", "datasets", "ops", "_core"},
+    "cli": BACKENDS | set(" errors rotations view distributed loaders store datasets ops _core".split(" ")),
     "__main__": {"cli"},
 }
 ORACLES_MAY_IMPORT = {"numpy", "scipy", "ml_dtypes", "oracles", "math", "fractions", "decimal", "itertools", "warnings"}
-HEAVY = {"cupy", "numba", "torch", "jax", "tensorflow", "scipy", "matplotlib", "pandas"}
+HEAVY = {"cupy", "numba", "torch", "jax", "tensorflow", "scipy", "matplotlib", "rerun", "pandas"}
 
 PYTHON_LINES, CUDA_LINES, FUNCTION_LINES = 320, 260, 60
 IGNORED = {".git", "build", "dist", "__pycache__", ".venv", "venv", ".hypothesis"}

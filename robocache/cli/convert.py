@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import ArgumentError
+from ..view.wording import printable
 from .info import plain
-from .report import Report, printable, table
+from .report import Report, table
 from .validate import known_to_a_reader
 
 EXAMPLE = """example: robocache convert pick_and_place cache --rate 20 --streams observation.state,gripper=previous

@@ -5,9 +5,10 @@ import sys
 from contextlib import redirect_stdout
 from typing import Any
 
+from ..view.wording import printable
 from .convert import add_pipeline, failures_of, pipeline_of
 from .info import plain
-from .report import Report, printable
+from .report import Report
 
 EXAMPLE = """examples:
   robocache distributed plan bridge_raw cache --rate 5

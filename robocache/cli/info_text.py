@@ -1,18 +1,16 @@
 """The text of ``robocache info``, within a hundred columns."""
 
 import textwrap
-from datetime import UTC, datetime
 from typing import Any
 
-from .report import printable, table
+from ..view.wording import clock, cut, duration, moment, octets, printable, shape
+from .report import table
 
 WIDTH, NAME = 100, 38
-SINCE_1970 = (10**18, 4 * 10**18)  # nanoseconds from 2001 to 2096: stamps within are taken for dates
 LEGEND = (
     "jitter: range of the middle half of the intervals; furthest: from the median; gaps: longer than 2.5 medians; "
     "again, back: stamped as the sample before, or earlier"
 )
-PREFIXES = ((10**9, "s"), (10**6, "ms"), (10**3, "us"), (1, "ns"))
 
 
 def layout(fields: dict[str, Any]) -> str:
@@ -23,8 +21,8 @@ def layout(fields: dict[str, Any]) -> str:
     seen = f"{fields['looked_at']} of {fields['episodes']} episodes"
     lines += ["", f"Streams, in {seen}:"]
     what = [
-        (cut(one["name"]), one["kind"], shape(one["shape"]), one["dtype"], one["unit"] or "-", one["codec"] or "-",
-         clock(one)) for one in fields["streams"]
+        (cut(one["name"], NAME), one["kind"], shape(one["shape"]), one["dtype"], one["unit"] or "-",
+         one["codec"] or "-", clock(one)) for one in fields["streams"]
     ]  # fmt: skip
     lines += fitted(("stream", "kind", "shape", "dtype", "unit", "codec", "clock"), what)
     stamped = [one for one in fields["streams"] if one["measured"]]
@@ -79,19 +77,6 @@ def fitted(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
     return [line if len(line) <= WIDTH else line[: WIDTH - 1] + "…" for line in table(header, cells).splitlines()]
 
 
-def clock(one: dict[str, Any]) -> str:
-    """Whose stamps; of the index clock the declared rate, and who declared it."""
-    if one["clock"] is None:
-        return "in none of them"
-    if one["measured"]:
-        return str(one["clock"])
-    rate = one["declared_hz"]
-    if rate is None:
-        return f"{one['clock']}, no known rate"
-    told = "/".join(f"{hertz:g}" for hertz in (rate if isinstance(rate, list) else [rate]))
-    return f"{one['clock']}, {told} Hz ({one['declared_hz_origin']})"
-
-
 def stamps(found: dict[str, Any], first: int | None) -> tuple[str, ...]:
     """Cells of what was measured; the start is told from the first of all stamps."""
     rate = "-" if found["hz"] is None else f"{found['hz']:.6g}"
@@ -100,36 +85,3 @@ def stamps(found: dict[str, Any], first: int | None) -> tuple[str, ...]:
     begins, lasts = (None, None) if start is None or first is None else (start - first, found["end_ns"] - start)
     counts = [str(found[key]) for key in ("gaps", "duplicates", "unsorted")]
     return rate, spans[0], spans[1], counts[0], spans[2], counts[1], counts[2], duration(begins), duration(lasts)
-
-
-def moment(nanoseconds: int | None) -> str:
-    """A date where it is one, else seconds."""
-    if nanoseconds is None:
-        return "-"
-    if SINCE_1970[0] <= nanoseconds < SINCE_1970[1]:
-        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return f"{nanoseconds / 1e9:.3f} s"
-
-
-def duration(nanoseconds: int | None) -> str:
-    """In the unit that suits it."""
-    if nanoseconds is None:
-        return "-"
-    size, unit = next((pair for pair in PREFIXES if abs(nanoseconds) >= pair[0]), PREFIXES[-1])
-    return f"{nanoseconds / size:.4g} {unit}"
-
-
-def octets(count: int) -> str:
-    """Bytes in the unit that suits them."""
-    size, unit = next(((s, u) for s, u in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")) if count >= s), (1, "bytes"))
-    return f"{count / size:.4g} {unit}"
-
-
-def shape(given: list[int | None]) -> str:
-    """Of a sample; question marks where it differs."""
-    return "x".join("?" if n is None else str(n) for n in given) or "scalar"
-
-
-def cut(name: str, most: int = NAME) -> str:
-    """A name, without its middle if it is long: the end tells streams apart."""
-    return name if len(name) <= most else name[: most // 3] + "…" + name[len(name) - (most - most // 3 - 1) :]

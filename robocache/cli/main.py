@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._core.errors import RoboCacheError
-from . import bench, convert, demo, distributed, doctor, info, selftest, validate
+from . import bench, convert, dataset_page, demo, distributed, doctor, info, selftest, validate, view
 
 COMMANDS = {
     "demo": (demo, "simulate a robot, align and voxelize what it records, and check the result against the truth"),
@@ -16,6 +16,8 @@ COMMANDS = {
     "bench": (bench, "time the operations here beside a copy of the same bytes, and check what they give"),
     "info": (info, "say what a dataset holds and how regular its stamps are"),
     "validate": (validate, "read a dataset and say all that is wrong with it"),
+    "view": (view, "draw an episode: every stream on one time axis, with its stamps, gaps and pictures"),
+    "report": (dataset_page, "write a page of HTML about a dataset: rates, gaps, statistics, pictures"),
     "convert": (convert, "decode, align and resample a dataset once, into a store or another format"),
     "distributed": (distributed, "do the same in shards, on any number of machines"),
 }

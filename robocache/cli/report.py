@@ -36,11 +36,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def printable(text: str) -> str:
-    """Text from a file for a terminal: one line, and what would steer the terminal is spelled out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def first_line(error: BaseException) -> str:
     """What an error says, without the essay that follows."""
     lines = [line.strip(" =") for line in str(error).splitlines() if line.strip(" =")]

@@ -11,8 +11,9 @@ from ..datasets._registry import choose, readers
 from ..datasets._remote import arrive
 from ..datasets.facts import finding_of
 from ..datasets.inspection import inspect_dataset
+from ..view.wording import printable
 from .info import add_opening, opening, plain
-from .report import Report, printable
+from .report import Report
 
 EXAMPLE = """example: robocache validate pick_and_place --deep --strict
 

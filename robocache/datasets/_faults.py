@@ -20,6 +20,8 @@ EXTRAS = {
     "fsspec": "remote",
     "zarr": "zarr",
     "ray": "ray",
+    "matplotlib": "plot",
+    "rerun": "viz",
 }
 
 
