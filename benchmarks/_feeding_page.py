@@ -1,4 +1,4 @@
-"""The parts of ``docs/performance.md`` on decoding and on training from a store."""
+"""The parts of ``docs/performance.md`` on decoding, on training from a store, and on making stores in shards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +15,9 @@ the dataset as float32. `lerobot` is PyTorch's `DataLoader` over its `LeRobotDat
 `DataLoader.from_lerobot` has threads. The first batches in order were compared: keys, types, numbers and flags are the
 same to the bit. Medians of fresh processes that took turns; the first batch counts from before anything is imported but
 Python and NumPy."""
+SHARDS = """Episodes of robomimic into shards of a store, with their statistics. "Beside the work" is what planning,
+starting workers, handing out and merging add to the time that the shards themselves take, shared by the workers; below
+zero where workers do more side by side than the one process did. All ways gave the same bytes."""
 SWEEP = """Steps of a fixed length on the GPU instead of a policy, each of which reads every array of its batch by
 CuPy:"""
 KINDS = {"synthetic": "synthetic", "warm": "warm", "cold": "cold", "theirs": "PyTorch's"}
@@ -102,3 +105,20 @@ def loading(result: Row, number: Number, table: Any) -> list[str]:
     head = ["dataset", "pictures", "threads", "robocache, samples/s", "lerobot, samples/s", "times", "first batch, s",
             "lerobot's, s", "levels apart"]  # fmt: skip
     return [LOADING, "", *table(head, cells), ""]
+
+
+def distributed(result: Row, number: Number, table: Any) -> list[str]:
+    """Shards by several engines."""
+    lines = [SHARDS, ""]
+    for row in result["rows"]:
+        shapes, work = row["shapes"], row["wall_us"]["median"]
+        lines += [
+            f"{shapes['E']:,} episodes of {shapes['T']} steps and {shapes['D']} numbers, {row['bytes'] / 1e6:.0f} MB "
+            f"in {shapes['shards']} shards; the work alone takes {number(work / 1e6)} s in one process.", "",
+        ]  # fmt: skip
+        cells = [
+            [name, number(one["wall_us"]["median"] / 1e6), f"{100 * one['share']:.0f}" if "share" in one else ""]
+            for name, one in row["peers"].items()
+        ]
+        lines += [*table(["step, or engine and workers", "s", "beside the work, %"], cells), ""]
+    return lines

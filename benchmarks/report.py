@@ -277,6 +277,7 @@ def page(results: dict[str, Result]) -> str:
     makers["datasets"] = lambda result: _dataset_page.section(result, number, table, beside, goal) + absences(result)
     makers["decode"] = lambda result: [*section(result), *_feeding_page.apart(result)]
     makers["training"] = lambda result: _feeding_page.training(result, number, table)
+    makers["distributed"] = lambda result: _feeding_page.distributed(result, number, table)
     makers["loading"] = lambda result: _feeding_page.loading(result, number, table)
     for name, result in results.items():
         if result["suite"] in makers:

@@ -74,6 +74,22 @@ def test_training_on_the_page(tmp_path: Path) -> None:
         assert line in text, line
 
 
+def test_shards_on_the_page(tmp_path: Path) -> None:
+    def took(seconds: float, **more: Any) -> dict[str, Any]:
+        return {"wall_us": {"median": seconds * 1e6}, **more}
+
+    row = {"op": "distributed", "method": "robomimic to store", "backend": "cpu", "dtypes": {"values": "float64"},
+           "shapes": {"E": 10_000, "T": 200, "D": 39, "shards": 10}, "bytes": 62e7, **took(60.0),
+           "peers": {"local 2": took(33.0, share=0.1234), "plan": took(3.5)}}  # fmt: skip
+    text = report.page(report.load(stored(tmp_path, "shards", result("distributed", [row], CPU))))
+    for line in (
+        "10,000 episodes of 200 steps and 39 numbers, 620 MB in 10 shards; the work alone takes 60.0 s in one process.",
+        "| local 2 | 33.0 | 12 |",
+        "| plan | 3.50 | - |",
+    ):
+        assert line in text, line
+
+
 def test_what_was_measured_before_an_end_from_outside_is_there_and_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
 

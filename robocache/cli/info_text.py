@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from ..view.wording import clock, cut, duration, moment, octets, printable, shape
+from ..view.wording import clock, counted, cut, duration, moment, octets, printable, shape
 from .report import table
 
 WIDTH, NAME = 100, 38
@@ -53,7 +53,7 @@ def facts(fields: dict[str, Any]) -> list[tuple[str, str]]:
     said = fields["language"]
     if said["distinct"]:
         examples = "; ".join(repr(textwrap.shorten(text, 60)) for text in said["examples"])
-        found.append(("language", f"{said['distinct']} instructions, such as {examples}"))
+        found.append(("language", f"{counted(said['distinct'], 'instruction')}, such as {examples}"))
     plain = {k: v for k, v in fields["meta"].items() if isinstance(v, bool | int | float | str) and v != ""}
     if plain:
         told = [f"{key}: {textwrap.shorten(str(value), 60)}" for key, value in plain.items()]
