@@ -10,8 +10,8 @@ from .convert import add_pipeline, failures_of, pipeline_of
 from .info import plain
 from .report import Report
 
-EXAMPLE = """examples:
-  robocache distributed plan bridge_raw cache --rate 5
+EXAMPLE = """example: robocache distributed plan bridge_raw cache --rate 5
+and then:
   robocache distributed run cache --workers 8
   robocache distributed run-shard cache $SLURM_ARRAY_TASK_ID $SLURM_ARRAY_TASK_COUNT
   robocache distributed merge cache
