@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=200, help="of an episode")
     parser.add_argument("--shard", default="64MB")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=3, help="at least 2")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     _results.require_commit()
