@@ -48,7 +48,7 @@ def cases(backend: str, quick: bool) -> list[Case]:
     cpu = backend == "cpu"
     mean: Any = (("over_small_gicp", 2.5),) if cpu else (("over_cupy", 5.0),)
     hard: Any = (("over_spconv", 1.2),) if cpu else (("over_torch", 5.0),)
-    quick_mean, quick_hard, quick_large = ((), (), ()) if cpu else ((("device_us", us),) for us in (60.0, 70.0, 500.0))
+    fast_mean, fast_hard, fast_large = ((), (), ()) if cpu else ((("device_us", us),) for us in (60.0, 70.0, 500.0))
     few = [
         Case("voxel_downsample", "lidar", 100_000, 0.25, "mean", goal=mean),
         Case("hard_voxelize", "lidar", 120_000, PILLARS, "first", 32, 40_000, hard),
@@ -60,15 +60,15 @@ def cases(backend: str, quick: bool) -> list[Case]:
         return few
     edges = {"uniform": (1 / 46, 1 / 85), "lidar": (0.25,), "depth": (0.05,)}
     many = [
-        Case("voxel_downsample", cloud, MILLION, edge, "mean", goal=mean + quick_mean)
+        Case("voxel_downsample", cloud, MILLION, edge, "mean", goal=mean + fast_mean)
         for cloud, all_ in edges.items()
         for edge in all_
     ]
     many += [Case("voxel_downsample", "lidar", MILLION, 0.25, how) for how in ("first", "random", "nearest", "center")]
     many += [
-        Case("hard_voxelize", "lidar", 250_000, CUBES, "first", 5, 120_000, hard + quick_hard),
+        Case("hard_voxelize", "lidar", 250_000, CUBES, "first", 5, 120_000, hard + fast_hard),
         Case("hard_voxelize", "lidar", MILLION, CUBES, "first", 5, 150_000, hard),
-        Case("voxel_downsample", "uniform", 10 * MILLION, 1 / HALF, "mean", goal=mean + quick_large),
+        Case("voxel_downsample", "uniform", 10 * MILLION, 1 / HALF, "mean", goal=mean + fast_large),
     ]
     return few + many
 

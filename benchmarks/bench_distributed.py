@@ -136,6 +136,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="at least 2")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if options.runs < 2:
+        parser.error("--runs: at least 2, for their spread")
     _results.require_commit()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), options)

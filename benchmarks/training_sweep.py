@@ -24,12 +24,13 @@ def stepper() -> Callable[[Any, float], None]:
         blocks = cupy.cuda.Device().attributes["MultiProcessorCount"]
         hold = cupy.RawKernel(HOLD, "hold")
     except (ImportError, RuntimeError):
-        return lambda batch, ms: [array.max() for array in batch.values()] and None
+        hold = None
 
     def step(batch: Any, ms: float) -> None:
         for array in batch.values():
             array.max()
-        hold((blocks,), (128,), (np.uint64(ms * 1e6),))
+        if hold is not None:
+            hold((blocks,), (128,), (np.uint64(ms * 1e6),))
 
     return step
 

@@ -63,6 +63,13 @@ def test_the_parts_of_a_cell_that_weights_are_made_of():
     )
 
 
+def test_the_least_room_of_a_table():
+    """So many entries are cleared before it is known how many there are."""
+    header, python = ((CUDA / name).read_text("utf-8") for name in ("group.cuh", "group.py"))
+    room = re.search(r"#define LEAST \(1ll << (\d+)\)", header)[1]
+    assert room == re.search(r"^LEAST_ENTRIES = 1 << (\d+)", python, re.MULTILINE)[1]
+
+
 def test_the_warps_of_a_block():
     text = (CUDA / "grid.cuh").read_text("utf-8")
     threads, warps = (int(re.search(rf"#define {name} (\d+)", text)[1]) for name in ("THREADS", "WARPS"))
